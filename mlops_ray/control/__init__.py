@@ -1,0 +1,1 @@
+"""The loop: reconciles rollouts and retrainings from the store, and what people ask of it."""

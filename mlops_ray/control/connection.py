@@ -1,0 +1,63 @@
+"""This process's connection to the cluster, and the services every cluster of ours runs."""
+
+import logging
+import os
+from urllib.parse import urlparse
+
+import ray
+
+from mlops_ray.control.control_actor import ensure_control_actor
+from mlops_ray.errors import ClusterError
+from mlops_ray.monitor import ensure_drift_actor
+from mlops_ray.serve import RayHosting, start_serve
+from mlops_ray.spec import Workspace
+from mlops_ray.store import Store
+
+__all__ = ["connect", "disconnect", "ensure_services"]
+
+_SERVICE_TIMEOUT_S = 120.0
+
+
+def connect(workspace: Workspace) -> None:
+    """Connect this process to the workspace's Ray cluster; inside a Ray job, to the job's own.
+
+    Raises:
+        ClusterError: no cluster answers there.
+    """
+    if ray.is_initialized():
+        return
+    address = "auto" if "RAY_ADDRESS" in os.environ else workspace.ray_address
+    if address.startswith("127."):
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    try:
+        ray.init(address=address, namespace=workspace.namespace, log_to_driver=False, logging_level=logging.WARNING)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({reason}); start one with `mlops-ray up`, or name one with "
+            "MLOPS_RAY_RAY_ADDRESS"
+        ) from error
+
+
+def disconnect() -> None:
+    """Leave the cluster; it goes on."""
+    if ray.is_initialized():
+        ray.shutdown()
+
+
+def ensure_services(workspace: Workspace) -> None:
+    """Serve, the server's routes, the drift actor and the control actor: started where they are not running.
+
+    Raises:
+        ClusterError: an actor does not start.
+    """
+    Store(workspace.store).create()
+    address = urlparse(workspace.serve)
+    start_serve(address.hostname or "127.0.0.1", address.port or 8000)
+    RayHosting(workspace).ensure_server()
+    actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
+    for name, actor in actors.items():
+        try:
+            ray.get(actor.ready.remote(), timeout=_SERVICE_TIMEOUT_S)
+        except ray.exceptions.RayError as error:
+            raise ClusterError(f"the {name} actor does not start: {str(error).splitlines()[-1]}") from error

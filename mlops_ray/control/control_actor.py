@@ -1,0 +1,123 @@
+"""The control actor: one detached Ray actor whose loop drives every rollout and retraining of the store."""
+
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from mlops_ray.control.ray_jobs import RayJobs
+from mlops_ray.control.reconciler import Cursor, Reconciler
+from mlops_ray.control.retraining import Retraining
+from mlops_ray.errors import MlopsRayError
+from mlops_ray.monitor import ensure_drift_actor
+from mlops_ray.rollout import Block
+from mlops_ray.serve import RayHosting
+from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, ModelSpec, Workspace
+from mlops_ray.store import Store
+from mlops_ray.tracking import Tracking
+
+__all__ = ["ControlLoop", "ensure_control_actor"]
+
+_log = logging.getLogger(__name__)
+_TICK_S = 0.5
+_EVIDENCE_TIMEOUT_S = 5.0
+_ALIASES_EVERY_S = 5.0
+
+
+class _DriftActorEvidence:
+    """The drift actor as a source of evidence."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    def evidence(self, model: str, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
+        """See `Evidences.evidence`."""
+        try:
+            actor = ray.get_actor(DRIFT_ACTOR, namespace=self._namespace)
+            answer: tuple[Cursor, list[Block]] = ray.get(
+                actor.evidence.remote(model, canary, cursor), timeout=_EVIDENCE_TIMEOUT_S
+            )
+        except (RayError, ValueError) as error:
+            _log.warning("no evidence now: %s", str(error).splitlines()[0])
+            return cursor, []
+        return answer
+
+
+class ControlLoop:
+    """Reconciles for ever on a thread of its own. All it knows is in the store, so it may be killed at any line."""
+
+    def __init__(self, workspace_json: str) -> None:
+        self._workspace = Workspace.model_validate_json(workspace_json)
+        self._store = Store(self._workspace.store)
+        hosting = RayHosting(self._workspace)
+        evidences = _DriftActorEvidence(self._workspace.namespace)
+        self._reconciler = Reconciler(self._store, hosting, evidences, clock=time.time)
+        self._retraining = Retraining(self._store, RayJobs(self._workspace), clock=time.time)
+        ensure_drift_actor(self._workspace)
+        for name, work, every_s in (
+            ("rollouts", self._reconciler.tick, _TICK_S),
+            ("retraining", self._retrain, _TICK_S),
+            ("aliases", _Aliases(self._workspace, self._store).tick, _ALIASES_EVERY_S),
+        ):
+            threading.Thread(target=_forever, args=(name, work, every_s), daemon=True, name=name).start()
+
+    def ready(self) -> int:
+        """The process id, as a sign of life."""
+        return os.getpid()
+
+    def _retrain(self) -> None:
+        for record in self._store.models():
+            try:
+                self._retraining.tick(ModelSpec.model_validate_json(record.spec_json))
+            except MlopsRayError as error:
+                _log.warning("model %s: %s", record.name, error)
+
+
+class _Aliases:
+    """MLflow's alias `champion` follows the store; MLflow may be away without harm."""
+
+    def __init__(self, workspace: Workspace, store: Store) -> None:
+        self._tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake}/mlflow")
+        self._store = store
+        self._set: dict[str, int] = {}
+
+    def tick(self) -> None:
+        """Set the alias of every model whose champion changed."""
+        for model in self._store.models():
+            champion = self._store.champion(model.name)
+            if champion is not None and self._set.get(model.name) != champion.version:
+                self._tracking.set_alias(model.name, "champion", champion.version)
+                self._set[model.name] = champion.version
+
+
+def _forever(name: str, work: Any, every_s: float) -> None:
+    while True:
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - the loop is the actor's heart
+            # One bad tick must not stop the loop; what it could not do it finds again in the store.
+            _log.exception("%s: tick failed; goes on", name)
+        time.sleep(every_s)
+
+
+def ensure_control_actor(workspace: Workspace) -> Any:
+    """The control actor of the cluster, started when there is none; outlives drivers and is restarted by Ray."""
+    return (
+        ray.remote(ControlLoop)
+        .options(
+            name=CONTROL_ACTOR,
+            namespace=workspace.namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=-1,
+            # Its threads have no event loop, which Serve handles would otherwise ask for.
+            runtime_env={"env_vars": {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1"}},
+        )
+        .remote(workspace.model_dump_json())
+    )

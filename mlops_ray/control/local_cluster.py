@@ -1,0 +1,189 @@
+"""One machine's cluster: Ray with Serve behind HAProxy, the actors of the loop, and MLflow's pages."""
+
+import os
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from mlops_ray.control.connection import connect, disconnect, ensure_services
+from mlops_ray.control.processes import Processes
+from mlops_ray.errors import ClusterError
+from mlops_ray.spec import Workspace
+
+__all__ = ["LocalCluster", "Ports", "serve_environment"]
+
+_HOST = "127.0.0.1"
+_START_TIMEOUT_S = 90.0
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports a person meets; 0 takes any free one."""
+
+    serve: int = 8000
+    dashboard: int = 8265
+    gcs: int = 6380
+    mlflow: int = 5000
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Free ports throughout, for clusters that must not meet another."""
+        return cls(serve=0, dashboard=0, gcs=0, mlflow=0)
+
+    def chosen(self) -> "Ports":
+        """The same with every 0 replaced by a free port.
+
+        Raises:
+            ClusterError: a port that was asked for is in use.
+        """
+        taken: dict[str, int] = {}
+        for name in ("serve", "dashboard", "gcs", "mlflow"):
+            wanted = getattr(self, name)
+            taken[name] = wanted or free_port()
+            if wanted and not _is_free(wanted):
+                raise ClusterError(
+                    f"port {wanted} for {name} is in use by another process; end that one, or choose another port "
+                    f"with --{name}-port (0 takes any free one)"
+                )
+        return Ports(**taken)
+
+
+class LocalCluster:
+    """Starts and ends everything of one home; touches no process it did not start."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._home = Path(workspace.home)
+        self._processes = Processes(self._home)
+        # Ray puts unix sockets below this folder, whose paths must stay short.
+        self._temporary = Path("/tmp") / f"mlops_ray-{blake2b(workspace.home.encode(), digest_size=5).hexdigest()}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the Ray head of this home lives."""
+        return self._processes.running("ray") is not None
+
+    def up(self, ports: Ports, *, cpus: int, mlflow_ui: bool, progress: Progress) -> Workspace:
+        """Start what is not running; the workspace with the addresses as they are, also saved in the home.
+
+        Raises:
+            ClusterError: a port is in use, or Ray does not come up (with the end of its log).
+        """
+        if self.running:
+            progress("Ray is running already")
+            connect(self._workspace)
+        else:
+            self._start_ray(ports.chosen(), cpus, progress)
+        progress("starting Serve and the actors of the loop")
+        ensure_services(self._workspace)
+        if mlflow_ui and self._processes.running("mlflow") is None:
+            progress("starting MLflow's pages")
+            self._start_mlflow()
+        return self._workspace
+
+    def down(self) -> list[str]:
+        """End everything of this home; the names of what was running. State stays: `up` brings it back."""
+        disconnect()
+        stopped = [name for name in ("mlflow", "ray") if self._processes.stop(name)]
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        return stopped
+
+    def _start_ray(self, ports: Ports, cpus: int, progress: Progress) -> None:
+        self._workspace = self._workspace.model_copy(
+            update={
+                "ray_address": f"{_HOST}:{ports.gcs}",
+                "dashboard": f"http://{_HOST}:{ports.dashboard}",
+                "serve": f"http://{_HOST}:{ports.serve}",
+                "mlflow_ui": f"http://{_HOST}:{ports.mlflow}",
+            }
+        )
+        self._workspace.save()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        environment = serve_environment(os.environ)
+        # connect() and serve.start() below read the same variables in this process.
+        os.environ.update({k: v for k, v in environment.items() if k.startswith("RAY_")})
+        progress(f"starting Ray with {cpus} CPUs, dashboard {self._workspace.dashboard}")
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *(f"--node-ip-address={_HOST}", f"--port={ports.gcs}", f"--num-cpus={cpus}"),
+            *("--dashboard-host=127.0.0.1", f"--dashboard-port={ports.dashboard}"),
+            *(f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}"),
+            *(f"--ray-client-server-port={free_port()}", "--object-store-memory=500000000"),
+            f"--temp-dir={self._temporary}",
+        ]
+        self._processes.start("ray", command, environment=environment | {"MLOPS_RAY_HOME": str(self._home)})
+        self._await_ray()
+        connect(self._workspace)
+
+    def _await_ray(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if not self.running:
+                raise ClusterError(f"Ray ended while starting; the end of its log:\n{self._processes.log_tail('ray')}")
+            if _answers(f"{self._workspace.dashboard}/api/version"):
+                return
+            time.sleep(0.2)
+        self.down()
+        raise ClusterError(f"Ray did not answer within {_START_TIMEOUT_S:g} s:\n{self._processes.log_tail('ray')}")
+
+    def _start_mlflow(self) -> None:
+        host, port = self._workspace.mlflow_ui.removeprefix("http://").split(":")
+        command = [
+            *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", port, "--workers", "1"),
+            *("--backend-store-uri", self._workspace.tracking),
+            *("--default-artifact-root", f"{self._workspace.lake}/mlflow"),
+        ]
+        if self._workspace.tracking.startswith("http"):
+            return  # a server of its own has its own pages
+        self._processes.start("mlflow", command, environment=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
+
+
+def serve_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` with what Ray Serve reads at import: HAProxy in front, and no port shared with others."""
+    haproxy = {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # A replica is drained as long as it has requests; on one machine no load balancer needs more time than this.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        # Loopback only: there is nobody to keep out, and ~/.ray/auth_token of another cluster would be asked for.
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    return {**environment, **haproxy}
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

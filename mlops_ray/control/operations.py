@@ -1,0 +1,198 @@
+"""What a person or a job may ask of a model: register, ingest, deploy, approve, promote, abort, roll back."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from mlops_ray.control.reconciler import load_state, saved_state
+from mlops_ray.data import IngestResult, ingest
+from mlops_ray.errors import ConflictError, GateError, NotFoundError, RolloutError
+from mlops_ray.rollout import Action, begin, command
+from mlops_ray.spec import ModelSpec, Workspace
+from mlops_ray.store import (
+    ApprovalRecord,
+    Change,
+    Event,
+    ModelRecord,
+    ModelVersionRecord,
+    RolloutRecord,
+    RouteRecord,
+    Stage,
+    Store,
+)
+from mlops_ray.verdict import Verdict
+
+__all__ = ["approve", "command_rollout", "deploy", "ingest_batch", "register", "roll_back_champion", "stored_spec"]
+
+
+def register(store: Store, spec: ModelSpec, *, actor: str, now_s: float) -> None:
+    """Make `spec` the spec of its model; nothing happens when it is so already."""
+    text = spec.model_dump_json()
+    with store.change(Event("model.registered", spec.name, {"name": spec.name}, actor, now_s)) as change:
+        known = change.model(spec.name)
+        if known is not None and known.spec_json == text:
+            change.skip()
+            return
+        change.put_model(ModelRecord(spec.name, text, now_s))
+
+
+def stored_spec(store: Store, model: str) -> ModelSpec:
+    """The spec a model was registered with.
+
+    Raises:
+        NotFoundError: no such model; the message lists those there are.
+    """
+    record = store.model(model)
+    if record is None:
+        known = ", ".join(m.name for m in store.models()) or "none"
+        raise NotFoundError(f"no model {model!r}; models in the store: {known}")
+    return ModelSpec.model_validate_json(record.spec_json)
+
+
+def ingest_batch(
+    store: Store,
+    spec: ModelSpec,
+    workspace: Workspace,
+    *,
+    actor: str,
+    clock: Callable[[], float],
+    progress: Callable[[str], None],
+) -> IngestResult:
+    """Commit the new files of the spec's source as a dataset version, and say so in the audit chain once."""
+    result = ingest(spec, workspace, now_s=clock(), run_id=uuid.uuid4().hex, progress=progress)
+    version = result.version
+    payload = {
+        "rows": version.rows,
+        "added_rows": version.added_rows,
+        "quarantined_rows": version.quarantined_rows,
+        "snapshot_id": version.snapshot_id,
+        "digest": version.digest,
+        "sources": [source.uri for source in version.sources],
+    }
+    # Asked by subject, not by `committed`: an ingest killed after its commit gets its event from the next one.
+    if not store.events(subject=version.ref, kind="dataset.committed", limit=1):
+        with store.change(Event("dataset.committed", version.ref, payload, actor, clock())):
+            pass
+    return result
+
+
+def deploy(store: Store, spec: ModelSpec, *, version: int | None = None, actor: str, now_s: float) -> RolloutRecord:
+    """Begin the delivery of a version, the newest candidate by default; the control actor carries it out.
+
+    Raises:
+        NotFoundError: no such version, or no candidate.
+        GateError: its gates did not pass, or it was rolled back and not approved since.
+        ConflictError: another rollout of the model is under way, or it is the champion.
+    """
+    register(store, spec, actor=actor, now_s=now_s)
+    chosen = store.model_version(spec.name, version) if version is not None else _newest_candidate(store, spec.name)
+    _refuse_unfit(store, chosen)
+    payload = {"model": spec.name, "version": chosen.version}
+    rollout_id = f"{spec.name}-v{chosen.version}-{uuid.uuid4().hex[:8]}"
+    with store.change(Event("rollout.begun", rollout_id, payload, actor, now_s)) as change:
+        champion = change.champion(spec.name)
+        state = begin(now_s, analysis=spec.rollout.analysis, needs_approval=spec.approval.required > 0)
+        record = RolloutRecord(
+            id=rollout_id,
+            model=spec.name,
+            version=chosen.version,
+            previous=champion.version if champion is not None else None,
+            phase=state.phase.value,
+            state={},
+            revision=1,
+            created_s=now_s,
+            updated_s=now_s,
+        )
+        record = saved_state(record, state, ("", 0), now_s)
+        change.put_rollout(record, expected_revision=None)
+    return record
+
+
+def approve(
+    store: Store, model: str, version: int, *, approver: str, approved: bool, reason: str, now_s: float
+) -> None:
+    """Keep what a person said about a version; a no ends a rollout that is under way.
+
+    Raises:
+        NotFoundError: no such version.
+    """
+    store.model_version(model, version)
+    kind = "version.approved" if approved else "version.rejected"
+    payload = {"model": model, "version": version, "reason": reason}
+    with store.change(Event(kind, f"{model}@{version}", payload, approver, now_s)) as change:
+        change.put_approval(ApprovalRecord(model, version, approver, approved, reason, now_s))
+        active = [r for r in change.rollouts(model, active_only=True) if r.version == version]
+        if not approved and active:
+            _command(change, active[0], "reject", by=approver, reason=reason, now_s=now_s)
+        elif not approved and change.model_version(model, version).stage is Stage.CANDIDATE:
+            change.set_stage(model, version, Stage.REJECTED)
+
+
+def command_rollout(store: Store, model: str, action: Action, *, by: str, reason: str, now_s: float) -> RolloutRecord:
+    """Promote, abort, pause or resume the rollout that is under way.
+
+    Raises:
+        RolloutError: none is under way, or its phase does not allow it.
+    """
+    payload = {"model": model, "reason": reason}
+    active = store.rollouts(model, active_only=True)
+    if not active:
+        raise RolloutError(f"{action}: no rollout of {model!r} is under way")
+    with store.change(Event(f"rollout.{action}", active[0].id, payload, by, now_s)) as change:
+        return _command(change, change.rollout(active[0].id), action, by=by, reason=reason, now_s=now_s)
+
+
+def roll_back_champion(store: Store, model: str, *, by: str, reason: str, now_s: float) -> RouteRecord | RolloutRecord:
+    """Undo: the rollout under way, or else the last promotion (the previous champion takes over at once).
+
+    Raises:
+        RolloutError: nothing is under way and there is no previous champion.
+    """
+    if store.rollouts(model, active_only=True):
+        return command_rollout(store, model, "rollback", by=by, reason=reason, now_s=now_s)
+    route = store.route(model)
+    if route is None or route.previous is None or route.champion is None:
+        raise RolloutError(f"rollback: model {model!r} has no previous champion to go back to")
+    payload = {"model": model, "from": route.champion, "to": route.previous, "reason": reason}
+    with store.change(Event("champion.rolled_back", model, payload, by, now_s)) as change:
+        found = change.route(model)
+        if found != route:
+            raise ConflictError(f"the route of {model!r} has just changed; look at it and try again")
+        after = replace(route, epoch=route.epoch + 1, champion=route.previous, previous=None, updated_s=now_s)
+        change.put_route(after)
+        change.set_stage(model, route.previous, Stage.CHAMPION)
+        change.set_stage(model, route.champion, Stage.ROLLED_BACK)
+    return after
+
+
+def _command(
+    change: Change, rollout: RolloutRecord, action: Action, *, by: str, reason: str, now_s: float
+) -> RolloutRecord:
+    state, cursor = load_state(rollout)
+    after = command(state, action, now_s, by=by, reason=reason)
+    record = saved_state(rollout, after, cursor, now_s)
+    return change.put_rollout(record, expected_revision=rollout.revision)
+
+
+def _newest_candidate(store: Store, model: str) -> ModelVersionRecord:
+    candidates = [v for v in store.model_versions(model) if v.stage is Stage.CANDIDATE]
+    if not candidates:
+        raise NotFoundError(f"model {model!r} has no candidate to deploy; train one, or name a version")
+    return max(candidates, key=lambda v: v.version)
+
+
+def _refuse_unfit(store: Store, chosen: ModelVersionRecord) -> None:
+    name = f"{chosen.model} version {chosen.version}"
+    if chosen.stage is Stage.CHAMPION:
+        raise ConflictError(f"{name} is the champion already")
+    if chosen.verdict != Verdict.PASS:
+        failed = [r["message"] for r in chosen.gates.get("results", []) if r.get("verdict") != Verdict.PASS]
+        raise GateError(f"{name} did not pass its gates ({chosen.verdict}): {'; '.join(failed) or 'no details'}")
+    if chosen.stage in (Stage.ROLLED_BACK, Stage.REJECTED):
+        ended_s = max((r.updated_s for r in store.rollouts(chosen.model) if r.version == chosen.version), default=0.0)
+        again = [a for a in store.approvals(chosen.model, chosen.version) if a.approved and a.at_s > ended_s]
+        if not again:
+            raise GateError(
+                f"{name} is {chosen.stage.value.replace('_', ' ')}; look why, then `mlops-ray approve {chosen.model} "
+                f"{chosen.version}` allows to deploy it again"
+            )

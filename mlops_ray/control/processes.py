@@ -1,0 +1,108 @@
+"""Processes this package started and may end: remembered by pid and start time, so that no other is ever touched."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Processes"]
+
+_SAME_START_S = 1.0
+
+
+class Processes:
+    """The background processes of one home, by name."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._file = home / "processes.json"
+
+    def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> int:
+        """Start `command` in the background, its output in `<home>/logs/<name>.log`; the process id."""
+        logs = self._home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        known = self._read()
+        known[name] = {"pid": process.pid, "started_s": psutil.Process(process.pid).create_time()}
+        self._write(known)
+        return process.pid
+
+    def running(self, name: str) -> psutil.Process | None:
+        """The process of that name if it lives and is ours."""
+        known = self._read().get(name)
+        if known is None:
+            return None
+        try:
+            process = psutil.Process(int(known["pid"]))
+            ours = abs(process.create_time() - known["started_s"]) < _SAME_START_S
+            return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """The last lines of a process's output."""
+        file = self._home / "logs" / f"{name}.log"
+        text = file.read_text(errors="replace") if file.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self, name: str, *, patience_s: float = 20.0) -> bool:
+        """End a process and all its descendants, politely first; False when it was not running."""
+        process = self.running(name)
+        if process is None:
+            self._forget(name)
+            return False
+        family = [process, *process.children(recursive=True)]
+        process.terminate()
+        _, alive = psutil.wait_procs([process], timeout=patience_s)
+        # Whoever outlived its parent has lost its place in the tree: it is known from before.
+        survivors = [p for p in family if p.is_running()]
+        for survivor in survivors:
+            _terminate(survivor)
+        _, alive = psutil.wait_procs(survivors, timeout=5)
+        for stubborn in alive:
+            _kill(stubborn)
+        psutil.wait_procs(alive, timeout=5)
+        self._forget(name)
+        return True
+
+    def _forget(self, name: str) -> None:
+        known = self._read()
+        if known.pop(name, None) is not None:
+            self._write(known)
+
+    def _read(self) -> dict[str, dict[str, float]]:
+        if not self._file.exists():
+            return {}
+        content: dict[str, dict[str, float]] = json.loads(self._file.read_text())
+        return content
+
+    def _write(self, content: Mapping[str, Mapping[str, float]]) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        temporary = self._file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(content))
+        temporary.replace(self._file)
+
+
+def _terminate(process: psutil.Process) -> None:
+    try:
+        process.terminate()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return

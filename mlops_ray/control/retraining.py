@@ -1,0 +1,116 @@
+"""From alerts to retraining jobs: one cause makes one trigger, one trigger makes one Ray job."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal, Protocol
+
+from mlops_ray.control.guards import superseded_by, waits_for
+from mlops_ray.spec import ModelSpec
+from mlops_ray.store import AlertRecord, Event, Store, TriggerRecord
+
+__all__ = ["JobState", "Jobs", "Retraining", "submission_id_of"]
+
+_log = logging.getLogger(__name__)
+_ACTOR = "control"
+JobState = Literal["unknown", "running", "succeeded", "failed"]
+
+
+class Jobs(Protocol):
+    """Ray's job API as far as retraining needs it."""
+
+    def submit(self, submission_id: str, *, model: str, trigger: str) -> None:
+        """Start a retraining; a submission id that exists already starts nothing."""
+        ...
+
+    def state(self, submission_id: str) -> tuple[JobState, str]:
+        """How a job is doing, and its last words."""
+        ...
+
+
+class Retraining:
+    """Turns open alerts into retrainings, as the spec's triggers and guards say."""
+
+    def __init__(self, store: Store, jobs: Jobs, *, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._clock = clock
+
+    def tick(self, spec: ModelSpec) -> None:
+        """One look at a model's alerts and triggers."""
+        self._take_causes(spec)
+        for trigger in self._store.triggers(spec.name, state="submitted"):
+            self._follow(trigger)
+        for trigger in self._store.triggers(spec.name, state="pending"):
+            self._consider(spec, trigger)
+
+    def _take_causes(self, spec: ModelSpec) -> None:
+        if not spec.retrain.triggers:
+            return
+        known = {trigger.id for trigger in self._store.triggers(spec.name)}
+        for alert in self._store.alerts(spec.name, state="open"):
+            if alert.kind in spec.retrain.triggers and _trigger_id(alert) not in known:
+                self._insert(alert)
+
+    def _insert(self, alert: AlertRecord) -> None:
+        now_s = self._clock()
+        trigger = TriggerRecord(
+            id=_trigger_id(alert),
+            model=alert.model,
+            cause=alert.kind,
+            evidence={"alert": alert.id, "message": alert.message, "features": list(alert.features)},
+            state="pending",
+            submission_id=None,
+            reason="",
+            created_s=now_s,
+            updated_s=now_s,
+        )
+        payload = {"model": alert.model, "cause": alert.kind, "alert": alert.id}
+        with self._store.change(Event("trigger.raised", trigger.id, payload, _ACTOR, now_s)) as change:
+            if not change.insert_trigger(trigger):
+                change.skip()
+
+    def _consider(self, spec: ModelSpec, trigger: TriggerRecord) -> None:
+        now_s = self._clock()
+        others = [t for t in self._store.triggers(spec.name) if t.id != trigger.id]
+        newer = superseded_by(trigger, others)
+        if newer is not None:
+            self._put(replace(trigger, state="refused", reason=f"retraining {newer.id} was started since"), now_s)
+            return
+        active = bool(self._store.rollouts(spec.name, active_only=True))
+        reason = waits_for(others, spec.retrain.guards, rollout_active=active, now_s=now_s)
+        if reason is not None:
+            _log.debug("trigger %s waits: %s", trigger.id, reason)
+            return
+        submission_id = submission_id_of(trigger.id)
+        # Written before the job is submitted: after a crash in between, `_follow` submits it again under the same id.
+        self._put(replace(trigger, state="submitted", submission_id=submission_id, reason="guards passed"), now_s)
+        self._jobs.submit(submission_id, model=spec.name, trigger=trigger.id)
+
+    def _follow(self, trigger: TriggerRecord) -> None:
+        assert trigger.submission_id is not None, "a submitted trigger has its submission id"
+        state, words = self._jobs.state(trigger.submission_id)
+        if state == "unknown":
+            self._jobs.submit(trigger.submission_id, model=trigger.model, trigger=trigger.id)
+        elif state in ("succeeded", "failed"):
+            self._put(replace(trigger, state=state, reason=words), self._clock())
+
+    def _put(self, trigger: TriggerRecord, now_s: float) -> None:
+        payload = {
+            "model": trigger.model,
+            "cause": trigger.cause,
+            "submission_id": trigger.submission_id,
+            "reason": trigger.reason,
+        }
+        with self._store.change(Event(f"trigger.{trigger.state}", trigger.id, payload, _ACTOR, now_s)) as change:
+            change.put_trigger(replace(trigger, updated_s=now_s))
+
+
+def submission_id_of(trigger_id: str) -> str:
+    """The job id of a trigger: the same for the same cause, whoever asks and however often."""
+    return f"retrain-{hashlib.blake2b(trigger_id.encode(), digest_size=8).hexdigest()}"
+
+
+def _trigger_id(alert: AlertRecord) -> str:
+    return f"{alert.id}-retrain"

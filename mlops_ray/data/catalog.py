@@ -1,0 +1,67 @@
+"""The Iceberg catalog of an installation: pyiceberg's SQL catalog over one database, tables under one lake."""
+
+import os
+import time
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog, load_catalog
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from mlops_ray.lake import Lake, S3Connection
+
+__all__ = ["CATALOG", "catalog_properties", "location_of", "open_catalog", "table_location"]
+
+CATALOG = "mlops_ray"
+_BUSY_S = 30  # how long SQLite waits for another writer
+
+
+def catalog_properties(catalog: str, lake: Lake) -> dict[str, str]:
+    """What `pyiceberg.catalog.load_catalog` needs, the S3 settings of this process among it."""
+    connection = S3Connection() if lake.is_local else S3Connection.of(os.environ)
+    s3 = {
+        "s3.endpoint": connection.endpoint,
+        "s3.region": connection.region,
+        "s3.access-key-id": connection.access_key,
+        "s3.secret-access-key": connection.secret_key,
+        "s3.session-token": connection.session_token,
+    }
+    return {
+        "type": "sql",
+        "uri": _patient(catalog),
+        "warehouse": location_of(lake, "warehouse"),
+        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        **{key: value for key, value in s3.items() if value is not None},
+    }
+
+
+def open_catalog(catalog: str, lake: Lake, *, attempts: int = 5) -> Catalog:
+    """The catalog at a SQLAlchemy URL; its tables are made when they are missing."""
+    url = make_url(catalog)
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(attempts):
+        try:
+            return load_catalog(CATALOG, **catalog_properties(catalog, lake))
+        except (OperationalError, ProgrammingError):  # two processes make the same tables: the second finds them
+            if attempt == attempts - 1:
+                raise
+            time.sleep(0.1 * 2**attempt)
+    raise AssertionError("attempts is at least 1")
+
+
+def table_location(table: str, lake: Lake) -> str:
+    """Where the files of a table lie."""
+    return location_of(lake, f"warehouse/{table.replace('.', '/')}")
+
+
+def location_of(lake: Lake, path: str) -> str:
+    """The URI of a path in the lake as pyiceberg wants it: without %-escapes."""
+    return f"file://{lake.root}/{path}" if lake.is_local else lake.uri_of(path)
+
+
+def _patient(catalog: str) -> str:
+    url = make_url(catalog)
+    if url.get_backend_name() == "sqlite" and "timeout" not in url.query:
+        url = url.update_query_dict({"timeout": str(_BUSY_S)})
+    return url.render_as_string(hide_password=False)

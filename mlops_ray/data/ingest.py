@@ -1,0 +1,176 @@
+"""Raw files to a dataset version: list, check on Ray Data, quarantine, commit; all of a batch or nothing of it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyiceberg.table import Table
+
+from mlops_ray.data.attempt import Attempt, Written
+from mlops_ray.data.catalog import open_catalog, table_location
+from mlops_ray.data.column import Column, columns_of, iceberg_schema
+from mlops_ray.data.listing import list_sources
+from mlops_ray.data.publish import Batch, publish, table_or_new
+from mlops_ray.data.source import SourceObject, fingerprint
+from mlops_ray.data.table import PREFIX, DatasetTable, head_of, summary_of
+from mlops_ray.data.version import DatasetVersion, version_digest
+from mlops_ray.errors import CommitConflictError, SchemaError
+from mlops_ray.lake import Lake, S3Connection
+from mlops_ray.spec import ModelSpec, Workspace
+
+__all__ = ["IngestResult", "ignore", "ingest"]
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest came to."""
+
+    version: DatasetVersion  # the new one, or the latest when there was nothing new
+    committed: bool
+    reasons: Mapping[str, int] = field(default_factory=dict)  # "column: what is wrong" -> bad rows
+
+
+class _TakenError(CommitConflictError):
+    """Another ingest committed some of the same files meanwhile."""
+
+
+def ignore(message: str) -> None:
+    """Show no progress."""
+
+
+def ingest(
+    spec: ModelSpec,
+    workspace: Workspace,
+    *,
+    now_s: float,
+    run_id: str,
+    progress: Callable[[str], None] = ignore,
+) -> IngestResult:
+    """Commit the files of `spec.data.source` that no version holds yet as the next version. Needs an initialised Ray.
+
+    A file is new when its URI, version id and ETag (locally: size and mtime) are; one that was only touched is found
+    to be the same by its digest. A file written again is new rows beside the old ones, which stay in their version.
+
+    Raises:
+        SourceError: no files, or one that is damaged, empty, or changed while it was read.
+        SchemaError: a column is missing or of another type, in a file or in the table there is.
+        ValidationError: the batch breaks a check of the spec.
+        CommitConflictError: other writers were first too often. After any of these the table is as it was.
+    """
+    _check_names(columns_of(spec), spec.data.checks.unique)
+    for _ in range(3):
+        try:
+            return _ingest_once(spec, workspace, now_s=now_s, run_id=run_id, progress=progress)
+        except _TakenError:
+            progress("another ingest committed some of these files first; looking again")
+    raise CommitConflictError(f"{spec.table}: other ingests of {spec.data.source} were first three times; run again")
+
+
+def _ingest_once(
+    spec: ModelSpec, workspace: Workspace, *, now_s: float, run_id: str, progress: Callable[[str], None]
+) -> IngestResult:
+    dataset, lake = DatasetTable.of(spec, workspace), Lake(workspace.lake)
+    listed = list_sources(spec.data.source, S3Connection.of(os.environ))
+    seen = dataset.load()
+    history = _history(dataset, seen, columns_of(spec))
+    consumed = {source.identity for source in history}
+    new = [source for source in listed if source.identity not in consumed]
+    if not new:
+        progress(f"{spec.table}: none of {len(listed)} files is new")
+        return IngestResult(dataset.resolve("latest"), committed=False)
+    progress(f"{spec.table}: checking {len(new)} new files, {sum(s.size_bytes for s in new):,} bytes")
+    catalog = open_catalog(workspace.catalog, lake)
+    schema, location = iceberg_schema(columns_of(spec)), table_location(spec.table, lake)
+    attempt = Attempt(spec, lake, run_id)
+    try:
+        transaction = table_or_new(catalog, spec.table, schema, location)
+        written = attempt.write(new, history, transaction.table_metadata, transaction._table.io)
+    except BaseException:  # an interrupt too: what was written belongs to no version
+        attempt.remove()
+        raise
+    if not written.sources:
+        progress(f"{spec.table}: {len(new)} files were touched, their contents are not new")
+        return IngestResult(dataset.resolve("latest"), committed=False)
+    progress(f"{spec.table}: committing {written.statistics.good_rows:,} rows")
+    summary = _Summary(dataset, attempt, written, now_s, head_of(seen) if seen is not None else None)
+    try:
+        number = publish(catalog, Batch(spec.table, schema, location, written.files, summary))
+    except CommitConflictError:  # after any other error the commit may have happened, so the files stay
+        attempt.remove()
+        raise
+    return IngestResult(dataset.resolve(f"v{number}"), committed=True, reasons=written.statistics.reasons)
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """What the snapshot says about itself, made anew for every head it is tried on."""
+
+    dataset: DatasetTable
+    attempt: Attempt
+    written: Written
+    now_s: float
+    seen: int | None  # the head when the new files were looked for
+
+    def __call__(self, table: Table | None) -> dict[str, str]:
+        """The summary on top of the head of `table`."""
+        self._check_still_new(table)
+        head = table.current_snapshot() if table is not None else None
+        spec, statistics = self.attempt.spec, self.written.statistics
+        content = json.dumps([source.to_json() for source in self.written.sources], indent=1).encode()
+        self.attempt.lake.write_bytes(self.attempt.sources, content)
+        digest = version_digest(
+            parent=summary_of(head).get(f"{PREFIX}digest") if head is not None else None,
+            schema={column.name: column.kind for column in columns_of(spec)},
+            rules=_rules(spec),
+            sources=self.written.sources,
+            added_rows=statistics.good_rows,
+        )
+        values = {
+            "run_id": self.attempt.run_id,
+            "digest": digest,
+            "committed_s": repr(self.now_s),
+            "sources.uri": self.attempt.sources,
+            "sources.digest": fingerprint(self.written.sources),
+            "quarantined": str(statistics.quarantined_rows),
+            "reasons": json.dumps(statistics.reasons),
+        }
+        if statistics.quarantined_rows:
+            values["quarantine.uri"] = self.attempt.lake.uri_of(self.attempt.quarantine)
+        return {PREFIX + key: value for key, value in values.items()}
+
+    def _check_still_new(self, table: Table | None) -> None:
+        if table is None or head_of(table) == self.seen:
+            return
+        taken = {source.identity for source in self.dataset.sources_up_to(table, head_of(table))}
+        if any(source.identity in taken for source in self.written.sources):
+            raise _TakenError(f"{self.dataset.table}: another ingest committed some of these files first")
+
+
+def _history(dataset: DatasetTable, table: Table | None, columns: Sequence[Column]) -> tuple[SourceObject, ...]:
+    if table is None:
+        return ()
+    expected = {f.name: str(f.field_type) for f in iceberg_schema(tuple(columns)).fields}
+    found = {f.name: str(f.field_type) for f in table.schema().fields}
+    if expected != found:
+        different = sorted(set(expected.items()) ^ set(found.items()))
+        raise SchemaError(
+            f"table {dataset.table}: expected the columns of the spec, found others "
+            f"({', '.join(f'{name} {kind}' for name, kind in different)} in only one of them); "
+            "give the new columns a table of their own with data.table"
+        )
+    return dataset.sources_up_to(table, head_of(table))
+
+
+def _check_names(columns: Sequence[Column], unique: Sequence[str]) -> None:
+    names = [column.name for column in columns]
+    for name in unique:
+        if name not in names:
+            raise SchemaError(f"checks.unique: expected columns of the spec ({', '.join(names)}), found {name!r}")
+
+
+def _rules(spec: ModelSpec) -> dict[str, str]:
+    """What decided which rows are good, as a digest."""
+    rules = spec.data.model_dump_json(include={"features", "label", "unit", "timestamp"})
+    return {"sha256": hashlib.sha256(f"{spec.train.task} {rules}".encode()).hexdigest()}

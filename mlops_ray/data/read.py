@@ -1,0 +1,57 @@
+"""Reading exactly one version, through Ray Data."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import ray
+from ray.data import Dataset
+
+from mlops_ray.data.catalog import CATALOG, catalog_properties
+from mlops_ray.data.ray_data import quiet
+from mlops_ray.data.table import DatasetTable
+from mlops_ray.data.version import DatasetVersion
+from mlops_ray.errors import SchemaError, UnknownVersionError
+from mlops_ray.lake import Lake
+from mlops_ray.spec import Workspace
+
+__all__ = ["load_version", "read_version"]
+
+_MOST_BLOCKS = 256
+
+
+def read_version(workspace: Workspace, version: DatasetVersion, *, columns: Sequence[str] | None = None) -> Dataset:
+    """The rows of one version, whatever was committed since or became of the raw files; needs an initialised Ray.
+
+    Args:
+        workspace: where the catalog and the lake are.
+        version: resolved before, once, so that a whole training reads the same.
+        columns: only these are read from the files, in the table's order; all by default.
+
+    Raises:
+        UnknownVersionError: the version is not in the catalog (any more).
+        SchemaError: a column the version does not have.
+    """
+    unknown = [column for column in columns or () if column not in version.schema]
+    if unknown:
+        raise SchemaError(f"{version.ref}: expected columns of {', '.join(version.schema)}, found {unknown[0]!r}")
+    table = DatasetTable(version.table, catalog=workspace.catalog, lake=workspace.lake).load()
+    snapshot = table.snapshot_by_id(int(version.snapshot_id)) if table is not None else None
+    if table is None or snapshot is None:  # pyiceberg would read an unknown snapshot as an empty one
+        raise UnknownVersionError(f"{version.ref} (snapshot {version.snapshot_id}) is not in {workspace.catalog}")
+    files = sum(1 for _ in table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
+    with quiet():
+        dataset = ray.data.read_iceberg(
+            table_identifier=version.table,
+            snapshot_id=snapshot.snapshot_id,
+            catalog_kwargs={"name": CATALOG, **catalog_properties(workspace.catalog, Lake(workspace.lake))},
+            override_num_blocks=max(1, min(files, _MOST_BLOCKS)),  # not by CPUs: the order of rows depends on it
+        )
+        return dataset.select_columns(list(columns)) if columns is not None else dataset
+
+
+def load_version(workspace: Workspace, version: DatasetVersion, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of one version as one table in this process, in the same order every time; see `read_version`."""
+    with quiet():
+        blocks = ray.get(list(read_version(workspace, version, columns=columns).to_arrow_refs()))
+    table = pa.concat_tables(blocks)
+    return table.select(list(columns)) if columns is not None else table

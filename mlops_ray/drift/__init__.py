@@ -1,0 +1,24 @@
+"""Whether served rows still look like the training rows, from mergeable counts. Pure: no Ray, no clock, no files."""
+
+from mlops_ray.drift.column import Column, Kind
+from mlops_ray.drift.judge import DriftReport, FeatureDrift, judge
+from mlops_ray.drift.persistence import Persistence
+from mlops_ray.drift.profile import Profile, empty, fold, merge, subtract
+from mlops_ray.drift.reference import FeatureReference, ReferenceProfile, build_reference
+
+__all__ = [
+    "Column",
+    "DriftReport",
+    "FeatureDrift",
+    "FeatureReference",
+    "Kind",
+    "Persistence",
+    "Profile",
+    "ReferenceProfile",
+    "build_reference",
+    "empty",
+    "fold",
+    "judge",
+    "merge",
+    "subtract",
+]

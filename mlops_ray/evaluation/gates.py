@@ -1,0 +1,134 @@
+"""Whether a candidate may become a model version that is delivered: each gate of the spec, on the holdout rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_ray.errors import SpecError
+from mlops_ray.evaluation.bootstrap import paired_difference
+from mlops_ray.evaluation.metrics import scores
+from mlops_ray.spec import METRICS, Gate, Metric, Task
+from mlops_ray.verdict import Verdict
+
+__all__ = ["GateKind", "GateReport", "GateResult", "evaluate_gates"]
+
+GateKind = Literal["min", "max", "not_worse_by"]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One condition and what came of it."""
+
+    metric: Metric
+    kind: GateKind
+    threshold: float
+    value: float | None
+    """The metric (min, max), or how much better than the champion (not_worse_by; None without a champion)."""
+    low: float | None
+    """Bounds of the 95 % interval of a comparison; None otherwise."""
+    high: float | None
+    verdict: Verdict
+    message: str
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """All conditions, and every metric of the task on the holdout."""
+
+    verdict: Verdict
+    results: tuple[GateResult, ...]
+    metrics: Mapping[str, float]
+    champion_metrics: Mapping[str, float] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        results = tuple(
+            GateResult(**{**result, "verdict": Verdict(result["verdict"])}) for result in content["results"]
+        )
+        return cls(**{**content, "verdict": Verdict(content["verdict"]), "results": results})
+
+
+def evaluate_gates(
+    gates: Sequence[Gate], task: Task, labels: Array, candidate: Array, champion: Array | None, *, seed: int
+) -> GateReport:
+    """Judge the candidate on holdout rows.
+
+    Args:
+        gates: of the spec; one gate may hold several conditions, each gets a result.
+        task: decides which metrics are reported.
+        labels: (n,).
+        candidate: predictions (n,).
+        champion: predictions (n,) of the champion for the same rows, or None when there is none.
+        seed: of the bootstrap.
+
+    Any FAIL makes the report FAIL; all PASS, or no gates, make it PASS; otherwise it is INCONCLUSIVE.
+
+    Raises:
+        SpecError: a gate on a metric that the task does not have.
+        ValidationError: rows that cannot be scored.
+
+    >>> y = np.array([0.0, 0.0, 1.0, 1.0])
+    >>> p = np.array([0.2, 0.4, 0.3, 0.9])
+    >>> report = evaluate_gates([Gate(metric="auc", min=0.8)], "binary", y, p, None, seed=0)
+    >>> report.verdict.value, report.results[0].message
+    ('FAIL', 'auc is 0.75, needs at least 0.8')
+    """
+    for gate in gates:
+        if gate.metric not in METRICS[task]:
+            raise SpecError(
+                f"gates: expected a metric of task {task} ({', '.join(METRICS[task])}), found {gate.metric}"
+            )
+    metrics = scores(task, labels, candidate)
+    results: list[GateResult] = []
+    for gate in gates:
+        if gate.min is not None:
+            results.append(_bound(gate.metric, "min", gate.min, metrics[gate.metric]))
+        if gate.max is not None:
+            results.append(_bound(gate.metric, "max", gate.max, metrics[gate.metric]))
+        if gate.not_worse_by is not None:
+            results.append(_comparison(gate.metric, gate.not_worse_by, labels, candidate, champion, seed=seed))
+    champion_metrics = None if champion is None else scores(task, labels, champion)
+    return GateReport(_overall(results), tuple(results), metrics, champion_metrics)
+
+
+def _overall(results: Sequence[GateResult]) -> Verdict:
+    verdicts = {result.verdict for result in results}
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.PASS
+
+
+def _bound(metric: Metric, kind: Literal["min", "max"], threshold: float, value: float) -> GateResult:
+    met = value >= threshold if kind == "min" else value <= threshold
+    wanted = "at least" if kind == "min" else "at most"
+    message = f"{metric} is {value:.4g}, {'meets' if met else 'needs'} {wanted} {threshold:g}"
+    return GateResult(metric, kind, threshold, value, None, None, Verdict.PASS if met else Verdict.FAIL, message)
+
+
+def _comparison(
+    metric: Metric, margin: float, labels: Array, candidate: Array, champion: Array | None, *, seed: int
+) -> GateResult:
+    if champion is None:
+        message = f"{metric}: no champion to compare with"
+        return GateResult(metric, "not_worse_by", margin, None, None, None, Verdict.PASS, message)
+    found = paired_difference(metric, labels, candidate, champion, seed=seed)
+    if found.low >= -margin:
+        verdict, says = Verdict.PASS, "not worse"
+    elif found.high < -margin:
+        verdict, says = Verdict.FAIL, "worse"
+    else:
+        verdict, says = Verdict.INCONCLUSIVE, "undecided"
+    message = (
+        f"{metric} against the champion: {found.difference:+.4g}, 95 % interval {found.low:+.4g} to {found.high:+.4g} "
+        f"(positive is better), {says} by the margin of {margin:g}"
+    )
+    return GateResult(metric, "not_worse_by", margin, found.difference, found.low, found.high, verdict, message)

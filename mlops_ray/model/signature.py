@@ -1,0 +1,103 @@
+"""What a model takes and answers: the columns of a request, in order, with the vocabulary of each category."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlops_ray.drift import Column
+from mlops_ray.errors import SchemaError
+from mlops_ray.spec import FeatureType, ModelSpec, Task
+
+__all__ = ["InputColumn", "Signature", "signature_of"]
+
+
+@dataclass(frozen=True)
+class InputColumn:
+    """One column a model takes."""
+
+    name: str
+    type: FeatureType
+    nullable: bool  # whether a request may leave it out or send null
+    categories: tuple[str, ...] = ()  # vocabulary of a category column; the code of a value is its place here
+
+    @cached_property
+    def codes(self) -> Mapping[str, int]:
+        """Category -> code; a value not in it has the code `len(categories)`."""
+        return {category: code for code, category in enumerate(self.categories)}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs in the order of the matrix columns, the task, and the column that names whom an answer is for."""
+
+    inputs: tuple[InputColumn, ...]
+    task: Task
+    unit: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(column.name for column in self.inputs)
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """Places of the category columns in the matrix."""
+        return tuple(i for i, column in enumerate(self.inputs) if column.type == "category")
+
+    def columns(self) -> list[Column]:
+        """The inputs as the drift profile sees them; a bool counts as a category with the codes 0 and 1."""
+        return [_profile_column(column) for column in self.inputs]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`, also after a trip through JSON text."""
+        inputs = tuple(
+            InputColumn(name=i["name"], type=i["type"], nullable=i["nullable"], categories=tuple(i["categories"]))
+            for i in content["inputs"]
+        )
+        return cls(inputs=inputs, task=content["task"], unit=content["unit"])
+
+
+def signature_of(spec: ModelSpec, table: pa.Table) -> Signature:
+    """The signature a model has that is trained on `table`.
+
+    Categories come from the spec, and where it names none, they are the sorted distinct values of `table`.
+
+    Raises:
+        SchemaError: `table` lacks a category column whose vocabulary is needed.
+    """
+    inputs = tuple(
+        InputColumn(
+            name=name,
+            type=feature.type,
+            nullable=feature.nullable,
+            categories=_vocabulary(feature.categories, name, table) if feature.type == "category" else (),
+        )
+        for name, feature in spec.data.features.items()
+    )
+    return Signature(inputs=inputs, task=spec.train.task, unit=spec.data.unit)
+
+
+def _vocabulary(categories: tuple[str, ...] | None, name: str, table: pa.Table) -> tuple[str, ...]:
+    if categories is not None:
+        return categories
+    if name not in table.column_names:
+        raise SchemaError(f"column {name!r} is needed for its categories; found {', '.join(table.column_names)}")
+    values = pc.unique(table[name].cast(pa.string())).drop_null().to_pylist()
+    return tuple(sorted(values))
+
+
+def _profile_column(column: InputColumn) -> Column:
+    if column.type == "category":
+        return Column(name=column.name, kind="categorical", categories=column.categories)
+    if column.type == "bool":
+        return Column(name=column.name, kind="categorical", categories=("false", "true"))
+    return Column(name=column.name, kind="numeric", categories=())

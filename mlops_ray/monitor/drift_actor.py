@@ -1,0 +1,115 @@
+"""The drift actor: one detached Ray actor that keeps what replicas served and judges it."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from mlops_ray.errors import MlopsRayError, NotFoundError
+from mlops_ray.monitor.model_monitor import ModelMonitor
+from mlops_ray.rollout import Block
+from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
+from mlops_ray.store import Store
+
+__all__ = ["DriftWatch", "ensure_drift_actor"]
+
+_log = logging.getLogger(__name__)
+_TICK_S = 0.5
+
+
+class DriftWatch:
+    """All monitored models of a cluster; what it knows can be made again from the lake and the store."""
+
+    def __init__(self, workspace_json: str) -> None:
+        self._workspace = Workspace.model_validate_json(workspace_json)
+        self._store = Store(self._workspace.store)
+        self._monitors: dict[str, ModelMonitor] = {}
+        self._lock = threading.RLock()
+        self._ticker = threading.Thread(target=self._tick_forever, daemon=True, name="judge")
+        self._ticker.start()
+
+    def receive(self, model: str, handover: Mapping[str, Any]) -> None:
+        """Keep records and merge their profile; durable when it returns."""
+        with self._lock:
+            self._monitor(model).receive(handover)
+
+    def keep_labels(self, model: str, name: str, labels: pa.Table) -> None:
+        """Keep outcomes; durable when it returns."""
+        with self._lock:
+            self._monitor(model).keep_labels(name, labels, time.time())
+
+    def evidence(self, model: str, canary: int, cursor: tuple[str, int]) -> tuple[tuple[str, int], list[Block]]:
+        """Blocks of evidence on a canary after the cursor."""
+        with self._lock:
+            return self._monitor(model).evidence(canary, cursor)
+
+    def status(self, model: str) -> dict[str, Any]:
+        """The newest judgement of a model."""
+        with self._lock:
+            return self._monitor(model).status()
+
+    def ready(self) -> int:
+        """The process id, as a sign of life."""
+        return os.getpid()
+
+    def _monitor(self, name: str) -> ModelMonitor:
+        if name not in self._monitors:
+            spec = self._spec(name)
+            if spec is None:
+                raise NotFoundError(f"model {name!r} is not in the store")
+            self._monitors[name] = self._begin(spec)
+        return self._monitors[name]
+
+    def _begin(self, spec: ModelSpec) -> ModelMonitor:
+        now_s = time.time()
+        monitor = ModelMonitor(spec, self._workspace, self._store, now_s=now_s)
+        monitor.follow(now_s)
+        return monitor
+
+    def _spec(self, name: str) -> ModelSpec | None:
+        record = self._store.model(name)
+        return None if record is None else ModelSpec.model_validate_json(record.spec_json)
+
+    def _tick_forever(self) -> None:
+        while True:
+            time.sleep(_TICK_S)
+            try:
+                for record in self._store.models():
+                    self._tick(record.name)
+            except Exception:  # noqa: BLE001 - a process boundary of its own
+                # The thread is the actor's heart: without it nothing is judged, and nobody would notice.
+                _log.exception("judging failed; goes on")
+
+    def _tick(self, name: str) -> None:
+        spec = self._spec(name)
+        with self._lock:
+            known = self._monitors.get(name)
+            if spec is not None and known is not None and known.spec != spec:
+                known.close()
+                self._monitors[name] = self._begin(spec)
+            now_s = time.time()
+            try:
+                self._monitor(name).follow(now_s)
+                self._monitor(name).judge(now_s)
+            except MlopsRayError as error:
+                _log.warning("model %s not judged: %s", name, error)
+
+
+def ensure_drift_actor(workspace: Workspace) -> Any:
+    """The drift actor of the cluster, started when there is none; outlives drivers and is restarted by Ray."""
+    # Calls of replicas that meet a restart are repeated by Ray; handovers are recognised by name.
+    remote = ray.remote(DriftWatch)
+    return remote.options(
+        name=DRIFT_ACTOR,
+        namespace=workspace.namespace,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+    ).remote(workspace.model_dump_json())

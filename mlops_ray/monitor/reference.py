@@ -1,0 +1,53 @@
+"""What a champion is watched against: its signature, reference profile and holdout metrics."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mlops_ray.drift import ReferenceProfile
+from mlops_ray.lake import Lake
+from mlops_ray.model import Signature, encode
+from mlops_ray.store import ModelVersionRecord
+
+__all__ = ["Watched", "load_watched"]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One version as the monitor sees it."""
+
+    version: int
+    signature: Signature
+    reference: ReferenceProfile
+    metrics: Mapping[str, float]
+
+    def matrix_of(self, served: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features and prediction (n, d + 1) of the rows this version answered as champion, and their times (n,)."""
+        width = len(self.signature.inputs) + 1
+        if not served.num_rows:
+            return np.empty((0, width)), np.empty(0)
+        own = served.filter(
+            (pc.field("version") == self.version)
+            & (pc.field("role") == "champion")
+            & (pc.field("assigned") == "champion")
+        )
+        if not own.num_rows:
+            return np.empty((0, width)), np.empty(0)
+        features: Any = own["features"].combine_chunks()
+        table = pa.Table.from_struct_array(features)
+        matrix = np.column_stack((encode(self.signature, table), own["score"].to_numpy()))
+        return matrix, own["time_s"].to_numpy()
+
+
+def load_watched(record: ModelVersionRecord) -> Watched:
+    """Read only what watching needs from the bundle of a version."""
+    bundle = Lake(record.bundle_uri)
+    signature = Signature.from_json(json.loads(bundle.read_bytes("signature.json")))
+    reference = ReferenceProfile.from_json(bundle.read_bytes("reference.json").decode())
+    return Watched(record.version, signature, reference, record.metrics)

@@ -1,0 +1,92 @@
+"""Append and read the records of one model: immutable Parquet files under records/<model>/ in the lake."""
+
+import datetime as dt
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlops_ray.errors import NotFoundError
+from mlops_ray.lake import Lake
+from mlops_ray.records.schema import LABELS, SERVED
+
+__all__ = ["RecordLog"]
+
+_HOUR_S = 3600
+
+
+class RecordLog:
+    """Served requests and outcomes of one model.
+
+    A file is written once, under the name its writer gives it, so that a hand-over repeated after a crash adds
+    nothing twice.
+    """
+
+    def __init__(self, lake: Lake, model: str) -> None:
+        self._lake = lake
+        self._model = model
+
+    def append_served(self, name: str, table: pa.Table, time_s: float) -> bool:
+        """Keep served requests; False when a file of that name is there already."""
+        return self._append("served", name, table, time_s)
+
+    def append_labels(self, name: str, table: pa.Table, time_s: float) -> bool:
+        """Keep outcomes; False when a file of that name is there already."""
+        return self._append("labels", name, table, time_s)
+
+    def served(self, since_s: float, columns: Sequence[str] | None = None) -> pa.Table:
+        """Served requests at or after `since_s`."""
+        table = self._read("served", since_s, SERVED, columns)
+        return table.filter(pc.field("time_s") >= since_s) if table.num_rows else table
+
+    def labels(self, since_s: float) -> pa.Table:
+        """Outcomes received at or after `since_s`, the newest of each request and row only."""
+        table = self._read("labels", since_s, LABELS, None)
+        if not table.num_rows:
+            return table
+        newest = table.group_by(["request_id", "row"]).aggregate([("received_s", "max")])
+        keys = ["request_id", "row", "received_s"]
+        newest = newest.rename_columns(keys)
+        return table.join(newest, keys=keys, join_type="inner").select(LABELS.names)
+
+    def find(self, request_id: str) -> dict[str, Any]:
+        """The record of one request, its first row.
+
+        Raises:
+            NotFoundError: no such request was recorded.
+        """
+        for path in reversed(self._lake.list(self._folder("served"), ".parquet")):
+            found = pq.read_table(io.BytesIO(self._lake.read_bytes(path)), filters=pc.field("request_id") == request_id)
+            if found.num_rows:
+                record: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
+                return record
+        raise NotFoundError(
+            f"request {request_id!r} is not among the records of model {self._model!r} in {self._lake.uri}"
+        )
+
+    def _append(self, kind: str, name: str, table: pa.Table, time_s: float) -> bool:
+        hour = dt.datetime.fromtimestamp(time_s, dt.UTC).strftime("%Y-%m-%dT%H")
+        path = f"{self._folder(kind)}/{hour}/{name}.parquet"
+        if self._lake.exists(path):
+            return False
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        self._lake.write_bytes(path, sink.getvalue())
+        return True
+
+    def _read(self, kind: str, since_s: float, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
+        # A file lies in the hour of its first record, so the hour before may reach into ours.
+        first = dt.datetime.fromtimestamp(since_s - _HOUR_S, dt.UTC).strftime("%Y-%m-%dT%H")
+        folder = self._folder(kind)
+        paths = [p for p in self._lake.list(folder, ".parquet") if p.removeprefix(folder + "/")[:13] >= first]
+        names = list(columns) if columns is not None else None
+        tables = [pq.read_table(io.BytesIO(self._lake.read_bytes(path)), columns=names) for path in paths]
+        if not tables:
+            return schema.empty_table()
+        return pa.concat_tables(tables, promote_options="permissive")
+
+    def _folder(self, kind: str) -> str:
+        return f"records/{self._model}/{kind}"

@@ -1,0 +1,79 @@
+"""The e-processes a canary is judged by, as logarithms over a grid of alternatives.
+
+**Ratio of bad events.** A block holds n_c canary and n_v champion requests, rho = n_c / (n_c + n_v), and X canary and
+Y champion bad events. With r the canary's rate over the champion's, a bad event is the canary's with probability
+theta(r) = rho r / (rho r + 1 - rho). The block's factor for an alternative r_j against the null ratio r_0 is
+
+    a^X b^Y,   a = theta(r_j) / theta(r_0),   b = (1 - theta(r_j)) / (1 - theta(r_0)).
+
+Whatever the champion's rate p in this block, E[a^X b^Y] = prod (1 + p_i (a - 1)) prod (1 + p_i (b - 1)) is at most
+exp(n_c r p (a - 1) + n_v p (b - 1)), and that exponent is proportional to theta(r) a + (1 - theta(r)) b - 1. It is 0 at
+r = r_0 and linear in theta(r), so it is at most 0 for every r <= r_0 when r_j > r_0, and for every r >= r_0 when
+r_j < r_0. The product over blocks is therefore a supermartingale under that null, and by Ville's inequality it ever
+reaches 1 / alpha with probability at most alpha, however often one looks and however rho and p move. The mean of such
+processes over a grid of alternatives is one too.
+
+**Share of bad events.** Against "the canary's share of bad events is at least p_0", a bad request multiplies by
+q / p_0 and any other by (1 - q) / (1 - p_0), q < p_0: a supermartingale by the same linear argument.
+
+Sources: Ville 1939; Lindon, Sanden, Shirikian, KDD 2022 (arXiv 2205.14762) for counts of events under moving rates.
+"""
+
+import math
+from collections.abc import Sequence
+
+__all__ = ["RATIO_GRID", "SHARE_GRID", "log_mean_exp", "log_ratio_factors", "log_share_process"]
+
+RATIO_GRID = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""Alternatives to a null ratio, as multiples of it (divisors, when the alternative is the better canary)."""
+
+SHARE_GRID = (1 / 2, 1 / 4, 1 / 50)
+"""Alternatives to a null share, as multiples of it; the last one stands for "next to never"."""
+
+
+def log_ratio_factors(
+    canary_bad: int, champion_bad: int, canary_share: float, *, null_ratio: float, worse: bool
+) -> tuple[float, ...]:
+    """Log of a block's factor for each alternative of RATIO_GRID against `null_ratio`.
+
+    `worse` chooses alternatives above the null (evidence that the canary is worse), else below it. A block with one
+    side only (`canary_share` 0 or 1) says nothing about the ratio: all zeros.
+
+    >>> [round(x, 3) for x in log_ratio_factors(2, 1, 0.5, null_ratio=1.0, worse=True)]
+    [0.044, 0.093, 0.141, 0.17, 0.118, -0.077, -0.509]
+    """
+    if not 0.0 < canary_share < 1.0:
+        return (0.0,) * len(RATIO_GRID)
+    events = canary_bad + champion_bad
+    base = canary_share * null_ratio + 1.0 - canary_share
+    factors = []
+    for multiple in RATIO_GRID:
+        relative = multiple if worse else 1.0 / multiple
+        alternative = canary_share * null_ratio * relative + 1.0 - canary_share
+        factors.append(canary_bad * math.log(relative) + events * math.log(base / alternative))
+    return tuple(factors)
+
+
+def log_share_process(bad: int, requests: int, *, null_share: float) -> float:
+    """Log e-value against "the share of bad requests is at least `null_share`", from running totals.
+
+    The mixture depends on the requests only through these two counts, so no history is needed.
+
+    >>> round(math.exp(log_share_process(0, 200, null_share=0.02)), 2)
+    26.99
+    """
+    logs = []
+    for multiple in SHARE_GRID:
+        share = null_share * multiple
+        logs.append(bad * math.log(multiple) + (requests - bad) * math.log((1.0 - share) / (1.0 - null_share)))
+    return log_mean_exp(logs)
+
+
+def log_mean_exp(logs: Sequence[float]) -> float:
+    """log(mean(exp(logs))) without overflow.
+
+    >>> log_mean_exp([1000.0, 1000.0])
+    1000.0
+    """
+    largest = max(logs)
+    return largest + math.log(sum(math.exp(value - largest) for value in logs) / len(logs))

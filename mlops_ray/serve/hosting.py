@@ -1,0 +1,117 @@
+"""Deploys, watches and steers the Serve applications of models; the only place that talks to Serve's controller."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from mlops_ray.serve.application import FRONT, front_application, server_application, version_application
+from mlops_ray.serve.front_door import Applied
+from mlops_ray.serve.versions import app_name
+from mlops_ray.spec import ModelSpec, Workspace
+from mlops_ray.store import RouteRecord
+
+__all__ = ["AppStatus", "Hosting", "RayHosting", "start_serve"]
+
+_log = logging.getLogger(__name__)
+_SERVER = "mlops_ray_server"
+
+
+@dataclass(frozen=True)
+class AppStatus:
+    """Whether an application answers, or why it never will."""
+
+    ready: bool
+    failed: str | None
+
+
+class Hosting(Protocol):
+    """What the reconciler asks of the serving side. Every call may be repeated."""
+
+    def statuses(self) -> Mapping[str, AppStatus]:
+        """State by application name."""
+        ...
+
+    def open_front(self, spec: ModelSpec) -> None:
+        """Deploy the front door of a model."""
+        ...
+
+    def open_version(self, spec: ModelSpec, version: int) -> None:
+        """Deploy a version of its own."""
+        ...
+
+    def close(self, app: str) -> None:
+        """Take an application away."""
+        ...
+
+    def push(self, route: RouteRecord) -> list[Applied]:
+        """Tell every champion replica the route; what each holds afterwards."""
+        ...
+
+
+class RayHosting:
+    """Hosting on the Ray Serve of this cluster. Deploying does not wait: `statuses` tells when it is done."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._fronts: dict[str, DeploymentHandle] = {}
+
+    def statuses(self) -> Mapping[str, AppStatus]:
+        """See `Hosting.statuses`; nothing when Serve does not run."""
+        try:
+            applications = serve.status().applications
+        except RayServeException:
+            return {}
+        return {name: _status(app) for name, app in applications.items()}
+
+    def ensure_server(self) -> None:
+        """Deploy the routes of the server as a whole, once."""
+        if _SERVER not in self.statuses():
+            _deploy(server_application(self._workspace), _SERVER, "/")
+
+    def open_front(self, spec: ModelSpec) -> None:
+        """See `Hosting.open_front`."""
+        _deploy(front_application(spec.name, spec.serve, self._workspace), spec.name, f"/v2/models/{spec.name}")
+
+    def open_version(self, spec: ModelSpec, version: int) -> None:
+        """See `Hosting.open_version`."""
+        application = version_application(spec.name, version, spec.serve, self._workspace)
+        _deploy(application, app_name(spec.name, version), f"/v2/models/{spec.name}/versions/{version}")
+
+    def close(self, app: str) -> None:
+        """See `Hosting.close`."""
+        serve.delete(app, _blocking=False)
+
+    def push(self, route: RouteRecord) -> list[Applied]:
+        """See `Hosting.push`; a replica that cannot be reached is left out, it reads the store by itself."""
+        try:
+            if route.model not in self._fronts:
+                self._fronts[route.model] = serve.get_deployment_handle(FRONT, route.model)
+            answers: list[Any] = self._fronts[route.model].broadcast("apply", asdict(route)).results(timeout_s=30)
+        except (RayError, RayServeException, TimeoutError) as error:
+            _log.warning("route of %s not pushed: %s", route.model, str(error).splitlines()[0])
+            return []
+        return [Applied(**answer) for answer in answers]
+
+
+def _deploy(application: serve.Application, name: str, route_prefix: str) -> None:
+    target = serve.RunTarget(target=application, name=name, route_prefix=route_prefix)
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+
+
+def _status(app: Any) -> AppStatus:
+    ready = app.status == "RUNNING"
+    failed = app.message.strip() or app.status if app.status in ("DEPLOY_FAILED", "UNHEALTHY") else None
+    return AppStatus(ready, failed)
+
+
+def start_serve(host: str, port: int) -> None:
+    """Start Serve's controller and ingress on this cluster, once."""
+    assert ray.is_initialized(), "connect to the cluster first"
+    serve.start(http_options={"host": host, "port": port, "location": "EveryNode"})

@@ -1,0 +1,84 @@
+"""Carries records and labels from a replica to the drift actor, off the request path and safe to repeat."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Protocol
+
+from mlops_ray.errors import RequestError
+from mlops_ray.serve.model_app import Label
+from mlops_ray.serve.recorder import Handover, Recorder
+
+__all__ = ["Mailbox", "Outbox"]
+
+_log = logging.getLogger(__name__)
+_PENDING = 64
+_LABELS_TIMEOUT_S = 10.0
+
+
+class Mailbox(Protocol):
+    """The drift actor as a replica sees it. Everything is awaited until it is durable there."""
+
+    async def receive(self, handover: Handover) -> None:
+        """Keep records and merge a profile; a name that was received before changes nothing."""
+        ...
+
+    async def keep_labels(self, name: str, labels: list[Label]) -> None:
+        """Keep outcomes."""
+        ...
+
+
+class Outbox:
+    """Hands over every `flush_s`; what could not be delivered is kept (bounded) and offered again."""
+
+    def __init__(self, mailbox: Mailbox, *, replica: str, flush_s: float) -> None:
+        self.recorder = Recorder(replica)
+        self._mailbox = mailbox
+        self._replica = replica
+        self._flush_s = flush_s
+        self._pending: deque[Handover] = deque(maxlen=_PENDING)
+        self._label_batches = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to hand over on the running event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def flush(self) -> None:
+        """Hand over everything recorded so far; what fails stays for the next time."""
+        served = self.recorder.take()
+        if served:
+            handovers = await asyncio.get_running_loop().run_in_executor(None, self.recorder.handovers, served)
+            self._pending.extend(handovers)
+        while self._pending:
+            handover = self._pending[0]
+            await self._mailbox.receive(handover)
+            # A full deque may have pushed it out meanwhile.
+            if self._pending and self._pending[0] is handover:
+                self._pending.popleft()
+
+    async def keep_labels(self, labels: list[Label]) -> None:
+        """Keep outcomes durably.
+
+        Raises:
+            RequestError: 503 when the drift actor does not answer; the client sends them again.
+        """
+        self._label_batches += 1
+        name = f"{self._replica}-{self._label_batches:08d}"
+        try:
+            await asyncio.wait_for(self._mailbox.keep_labels(name, labels), _LABELS_TIMEOUT_S)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise RequestError(f"labels cannot be kept now, send them again ({reason})", status=503) from error
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._flush_s)
+            try:
+                await self.flush()
+            except Exception as error:  # noqa: BLE001 - the border to another process; the batch is offered again
+                _log.warning("records are kept for later: %s", _first_line(error))
+
+
+def _first_line(error: Any) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,112 @@
+"""Plain JSON records to a matrix: decoded and checked by types made from the model's signature."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_ray.errors import RequestError
+from mlops_ray.model import InputColumn, Signature
+
+__all__ = ["Rows", "RowsDecoder", "invalid"]
+
+_MAX_TEXT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One decoded request: `matrix` is (n, d) float64, encoded as the signature says."""
+
+    matrix: NDArray[np.float64]
+    request_id: str | None
+    unit: str | None
+
+
+class RowsDecoder:
+    """Decodes `{"records": [{...}], "unit": ..., "request_id": ...}` for one signature."""
+
+    def __init__(self, signature: Signature, *, max_rows: int) -> None:
+        self._columns = signature.inputs
+        self._unit = signature.unit
+        self._max_rows = max_rows
+        row = _row_type(signature)
+        body = msgspec.defstruct(
+            "Body",
+            [("records", list[row]), ("unit", str | int | None, None), ("request_id", str | None, None)],  # type: ignore[valid-type]
+            forbid_unknown_fields=True,
+        )
+        self._decoder = msgspec.json.Decoder(body)
+        self._coded = tuple((i, _coder(c)) for i, c in enumerate(self._columns) if c.type == "category")
+        self._width = len(self._columns)
+
+    def decode(self, body: bytes) -> Rows:
+        """The rows of a request body.
+
+        Raises:
+            RequestError: 400 for what is no JSON, 422 with the path of the field for a missing, extra or mistyped one,
+                413 for more rows than allowed.
+        """
+        try:
+            request: Any = self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from None
+        except msgspec.DecodeError as error:
+            raise RequestError(
+                f"the body is not valid JSON ({error}); NaN and Infinity are no JSON, send null for a missing value",
+                status=400,
+            ) from None
+        records = request.records
+        if not records:
+            raise RequestError("expected at least one record, found an empty list", "$.records")
+        if len(records) > self._max_rows:
+            raise RequestError(
+                f"expected at most {self._max_rows} records (serve.max_rows), found {len(records)}", "$.records", 413
+            )
+        unit = request.unit if request.unit is not None else self._unit_of(records[0])
+        return Rows(self._matrix(records), request.request_id, None if unit is None else str(unit))
+
+    def _unit_of(self, record: Any) -> Any:
+        return record.unit if self._unit is not None else None
+
+    def _matrix(self, records: Sequence[Any]) -> NDArray[np.float64]:
+        rows = [list(msgspec.structs.astuple(record)[: self._width]) for record in records]
+        for position, code in self._coded:
+            for row in rows:
+                row[position] = code(row[position])
+        # None becomes NaN: exactly how the signature encodes a missing value.
+        return np.array(rows, dtype=np.float64)
+
+
+def invalid(error: msgspec.ValidationError) -> RequestError:
+    """A msgspec error as ours: the message, and the path it names."""
+    message, _, path = str(error).partition(" - at `")
+    return RequestError(message[:1].lower() + message[1:], path.rstrip("`"))
+
+
+def _row_type(signature: Signature) -> type[msgspec.Struct]:
+    fields: list[Any] = []
+    names = {}
+    for i, column in enumerate(signature.inputs):
+        kind = _python_type(column)
+        fields.append((f"f{i}", kind | None, None) if column.nullable else (f"f{i}", kind))
+        names[f"f{i}"] = column.name
+    if signature.unit is not None:
+        fields.append(("unit", str | int | None, None))
+        names["unit"] = signature.unit
+    return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, kw_only=True)
+
+
+def _python_type(column: InputColumn) -> Any:
+    return {"float": float, "int": int, "bool": bool}.get(
+        column.type, Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
+    )
+
+
+def _coder(column: InputColumn) -> Callable[[Any], float | None]:
+    codes: dict[Any, float | None] = {category: float(i) for i, category in enumerate(column.categories)}
+    codes[None] = None
+    unseen = float(len(column.categories))
+    return lambda value: codes.get(value, unseen)

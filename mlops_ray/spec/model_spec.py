@@ -1,0 +1,53 @@
+"""The whole spec of one model."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from mlops_ray.spec.data import Data
+from mlops_ray.spec.monitor import AlertSink, LogSink, Monitor, Retrain
+from mlops_ray.spec.section import Section
+from mlops_ray.spec.serve import Rollout, Serve
+from mlops_ray.spec.train import METRICS, Approval, Gate, Train
+
+__all__ = ["ModelSpec"]
+
+
+class ModelSpec(Section):
+    """One model: its data, training, gates, serving, monitoring and retraining."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="name in MLflow, in URLs and in the store")
+    data: Data
+    train: Train = Train()
+    gates: tuple[Gate, ...] = ()
+    approval: Approval = Approval()
+    serve: Serve = Serve()
+    rollout: Rollout = Rollout()
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
+    alerts: tuple[AlertSink, ...] = (LogSink(),)
+
+    @property
+    def table(self) -> str:
+        """The Iceberg table of the model's data, `namespace.name`."""
+        return self.data.table or f"mlops.{self.name}"
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        known = METRICS[self.train.task]
+        for i, gate in enumerate(self.gates):
+            if gate.metric not in known:
+                raise ValueError(
+                    f"gates[{i}].metric {gate.metric!r} is not for task {self.train.task!r}; "
+                    f"expected one of {', '.join(known)}"
+                )
+        if self.train.holdout.by == "unit" and self.data.unit is None:
+            raise ValueError("train.holdout.by is 'unit', but data.unit names no column")
+        if self.train.holdout.by == "time" and self.data.timestamp is None:
+            raise ValueError("train.holdout.by is 'time', but data.timestamp names no column")
+        unknown = [f for f in self.monitor.features or () if f not in self.data.features]
+        if unknown:
+            raise ValueError(f"monitor.features names {unknown[0]!r}, which is no feature of data.features")
+        if "decay" in self.retrain.triggers and self.monitor.labels.decay is None:
+            raise ValueError("retrain.triggers has 'decay', but monitor.labels.decay says not what decay is")
+        return self

@@ -1,0 +1,98 @@
+"""The `monitor`, `retrain` and `alerts` sections: what is watched, what follows, who is told."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mlops_ray.spec.section import Section
+from mlops_ray.spec.train import Metric
+
+__all__ = ["AlertSink", "Decay", "Guards", "Labels", "LogSink", "Monitor", "Retrain", "Thresholds", "WebhookSink", "Window"]
+
+
+class Window(Section):
+    """The rows a judgement looks at: the newest `size_s` seconds, judged every `every_s`."""
+
+    size_s: float = Field(3600.0, gt=0, description="length of the sliding window")
+    every_s: float = Field(300.0, gt=0, description="time between two judgements")
+    min_rows: int = Field(500, ge=20, description="rows a window needs to be judged")
+
+    @model_validator(mode="after")
+    def _judged_at_least_once_per_window(self) -> Self:
+        if self.every_s > self.size_s:
+            raise ValueError(f"every_s ({self.every_s:g}) must not be above size_s ({self.size_s:g})")
+        return self
+
+
+class Thresholds(Section):
+    """When a feature counts as drifted: significant, and by enough, and long enough."""
+
+    fdr: float = Field(0.001, gt=0, lt=0.5, description="Benjamini-Hochberg false discovery rate over the features")
+    min_ks: float = Field(0.1, gt=0, le=1, description="smallest Kolmogorov-Smirnov distance worth an alarm")
+    min_js: float = Field(0.05, gt=0, le=1, description="smallest Jensen-Shannon divergence (bits) worth an alarm")
+    min_psi: float = Field(0.2, gt=0, description="smallest population stability index worth an alarm")
+    persist: tuple[int, int] = Field((2, 3), description="k of the newest m judgements must agree")
+
+    @model_validator(mode="after")
+    def _k_of_m(self) -> Self:
+        k, m = self.persist
+        if not 1 <= k <= m:
+            raise ValueError(f"persist is (k, m) with 1 <= k <= m, found ({k}, {m})")
+        return self
+
+
+class Decay(Section):
+    """Performance on joined labels that counts as decayed."""
+
+    metric: Metric
+    max_drop: float = Field(gt=0, description="drop against the holdout that raises an alert, in units of the metric")
+    min_labels: int = Field(200, ge=20)
+
+
+class Labels(Section):
+    """How outcomes come back."""
+
+    decay: Decay | None = None
+
+
+class Monitor(Section):
+    """What is watched on served traffic."""
+
+    enabled: bool = True
+    window: Window = Window()
+    features: tuple[str, ...] | None = Field(None, description="features to watch; all by default")
+    thresholds: Thresholds = Thresholds()
+    labels: Labels = Labels()
+    flush_s: float = Field(2.0, gt=0, le=60, description="how often a replica hands over what it served")
+
+
+class Guards(Section):
+    """What has to hold before a trigger may start a training."""
+
+    cooldown_s: float = Field(3600.0, ge=0, description="time between two retrainings of a model")
+    max_per_day: int = Field(4, ge=1)
+    min_new_rows: int = Field(0, ge=0, description="good rows the new data must bring")
+
+
+class Retrain(Section):
+    """What starts a retraining by itself."""
+
+    triggers: tuple[Literal["drift", "decay"], ...] = Field((), description="causes that start one; none by default")
+    guards: Guards = Guards()
+
+
+class LogSink(Section):
+    """Alerts as a line of the log."""
+
+    type: Literal["log"] = "log"
+
+
+class WebhookSink(Section):
+    """Alerts as a POST of Slack-compatible JSON."""
+
+    type: Literal["webhook"]
+    url: str = Field(pattern=r"^https?://", description="where to POST")
+    timeout_s: float = Field(5.0, gt=0, le=60)
+
+
+AlertSink = Annotated[LogSink | WebhookSink, Field(discriminator="type")]

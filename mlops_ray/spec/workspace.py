@@ -1,0 +1,77 @@
+"""Where the outside systems are: one value, made of URLs only, so that a laptop and a cluster run the same code."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError
+
+from mlops_ray.errors import SpecError
+from mlops_ray.spec.section import Section
+
+__all__ = ["CONTROL_ACTOR", "DRIFT_ACTOR", "Workspace"]
+
+# Names of the detached actors in the workspace's Ray namespace.
+CONTROL_ACTOR = "mlops_ray.control"
+DRIFT_ACTOR = "mlops_ray.drift"
+
+_FILE = "workspace.json"
+_PREFIX = "MLOPS_RAY_"
+
+
+class Workspace(Section):
+    """The systems one installation talks to."""
+
+    home: str = Field(description="absolute folder for local state")
+    lake: str = Field(description="folder URI or s3:// prefix for tables, records, models and quarantine")
+    store: str = Field(description="SQLAlchemy URL of state and audit chain")
+    catalog: str = Field(description="SQLAlchemy URL of the Iceberg catalog")
+    tracking: str = Field(description="MLflow tracking URI")
+    ray_address: str = Field("auto", description="host:port of the cluster's GCS, or auto")
+    dashboard: str = Field("http://127.0.0.1:8265", description="Ray dashboard and job API")
+    serve: str = Field("http://127.0.0.1:8000", description="base URL of Ray Serve's HTTP ingress")
+    mlflow_ui: str = Field("http://127.0.0.1:5000", description="where a person looks at MLflow")
+    namespace: str = Field("mlops_ray", description="Ray namespace of the control and drift actors")
+
+    @classmethod
+    def at(cls, home: str | Path, **changes: str) -> Self:
+        """The workspace that keeps everything in one local folder."""
+        root = Path(home).expanduser().resolve()
+        local = {
+            "home": str(root),
+            "lake": (root / "lake").as_uri(),
+            "store": f"sqlite:///{root / 'store.db'}",
+            "catalog": f"sqlite:///{root / 'catalog.db'}",
+            "tracking": f"sqlite:///{root / 'mlflow.db'}",
+        }
+        return cls.model_validate(local | changes)
+
+    @classmethod
+    def load(cls, home: str | Path, environment: Mapping[str, str]) -> Self:
+        """The workspace saved in `home`, or the local default; `MLOPS_RAY_LAKE` and the like override single fields.
+
+        Raises:
+            SpecError: the saved file is not a workspace, or a value is not as expected.
+        """
+        root = Path(home).expanduser().resolve()
+        changes = {
+            field: environment[_PREFIX + field.upper()]
+            for field in cls.model_fields
+            if field != "home" and _PREFIX + field.upper() in environment
+        }
+        file = root / _FILE
+        try:
+            saved = cls.model_validate_json(file.read_bytes()) if file.exists() else cls.at(root)
+            return cls.model_validate(saved.model_dump() | {"home": str(root)} | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise SpecError(f"workspace {file}: {where}: {first['msg']}, found {first['input']!r}") from None
+
+    def save(self) -> None:
+        """Write the workspace into its home, so that later commands find it."""
+        root = Path(self.home)
+        root.mkdir(parents=True, exist_ok=True)
+        temporary = root / f"{_FILE}.new"
+        temporary.write_text(self.model_dump_json(indent=2), encoding="utf-8")
+        temporary.replace(root / _FILE)

@@ -1,0 +1,31 @@
+"""The store: one SQL database that holds the state of everything, and the audit chain of how it came about."""
+
+from mlops_ray.store.audit import AuditEvent, AuditReport, Event
+from mlops_ray.store.change import Change
+from mlops_ray.store.records import (
+    AlertRecord,
+    ApprovalRecord,
+    ModelRecord,
+    ModelVersionRecord,
+    RolloutRecord,
+    RouteRecord,
+    Stage,
+    TriggerRecord,
+)
+from mlops_ray.store.store import Store
+
+__all__ = [
+    "AlertRecord",
+    "ApprovalRecord",
+    "AuditEvent",
+    "AuditReport",
+    "Change",
+    "Event",
+    "ModelRecord",
+    "ModelVersionRecord",
+    "RolloutRecord",
+    "RouteRecord",
+    "Stage",
+    "Store",
+    "TriggerRecord",
+]

@@ -1,0 +1,152 @@
+"""Every question the store answers, asked outside or inside a transaction alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, select
+
+from mlops_ray.errors import NotFoundError
+from mlops_ray.rollout import Phase
+from mlops_ray.store.records import (
+    AlertRecord,
+    ApprovalRecord,
+    ModelRecord,
+    ModelVersionRecord,
+    RolloutRecord,
+    RouteRecord,
+    Stage,
+    TriggerRecord,
+)
+from mlops_ray.store.schema import TABLE_OF
+
+__all__ = ["Reads"]
+
+Record = TypeVar(
+    "Record",
+    AlertRecord,
+    ApprovalRecord,
+    ModelRecord,
+    ModelVersionRecord,
+    RolloutRecord,
+    RouteRecord,
+    TriggerRecord,
+)
+_ACTIVE_PHASES = tuple(phase.value for phase in Phase if not phase.ended)
+_LISTED = 10
+
+
+class Reads(ABC):
+    """The read methods; a subclass says which connection they use."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """A connection to read from, for as long as the block lasts."""
+
+    def model(self, name: str) -> ModelRecord | None:
+        """The model of that name, or None."""
+        return self._one(ModelRecord, name=name)
+
+    def models(self) -> list[ModelRecord]:
+        """All models, by name."""
+        return self._all(ModelRecord, order=("name",))
+
+    def model_version(self, model: str, version: int) -> ModelVersionRecord:
+        """One version of a model.
+
+        Raises:
+            NotFoundError: no such version; the message lists those that exist.
+        """
+        found = self._one(ModelVersionRecord, model=model, version=version)
+        if found is None:
+            raise NotFoundError(self._missing_version(model, version))
+        return found
+
+    def model_versions(self, model: str) -> list[ModelVersionRecord]:
+        """All versions of a model, oldest first."""
+        return self._all(ModelVersionRecord, order=("version",), model=model)
+
+    def champion(self, model: str) -> ModelVersionRecord | None:
+        """The version that is champion, or None."""
+        return self._one(ModelVersionRecord, model=model, stage=Stage.CHAMPION)
+
+    def rollout(self, id: str) -> RolloutRecord:
+        """One rollout.
+
+        Raises:
+            NotFoundError: no such rollout.
+        """
+        return self._found(self._one(RolloutRecord, id=id), "rollout", id)
+
+    def rollouts(self, model: str | None = None, active_only: bool = False) -> list[RolloutRecord]:
+        """Rollouts, oldest first; with `active_only` those that have not ended."""
+        phases = _ACTIVE_PHASES if active_only else None
+        return self._all(RolloutRecord, order=("created_s", "id"), model=model, phase=phases)
+
+    def approvals(self, model: str, version: int) -> list[ApprovalRecord]:
+        """What people said about a version, oldest first; one record a person."""
+        return self._all(ApprovalRecord, order=("at_s", "approver"), model=model, version=version)
+
+    def trigger(self, id: str) -> TriggerRecord:
+        """One trigger.
+
+        Raises:
+            NotFoundError: no such trigger.
+        """
+        return self._found(self._one(TriggerRecord, id=id), "trigger", id)
+
+    def triggers(self, model: str | None = None, state: str | None = None) -> list[TriggerRecord]:
+        """Triggers, oldest first."""
+        return self._all(TriggerRecord, order=("created_s", "id"), model=model, state=state)
+
+    def alert(self, id: str) -> AlertRecord:
+        """One alert.
+
+        Raises:
+            NotFoundError: no such alert.
+        """
+        return self._found(self._one(AlertRecord, id=id), "alert", id)
+
+    def alerts(self, model: str | None = None, state: str | None = None) -> list[AlertRecord]:
+        """Alerts, oldest first."""
+        return self._all(AlertRecord, order=("at_s", "id"), model=model, state=state)
+
+    def route(self, model: str) -> RouteRecord | None:
+        """Which versions answer for a model, or None before the first delivery."""
+        return self._one(RouteRecord, model=model)
+
+    def _one(self, kind: type[Record], **equal: Any) -> Record | None:
+        found = self._all(kind, order=(), **equal)
+        return found[0] if found else None
+
+    def _all(self, kind: type[Record], *, order: Sequence[str], **equal: Any) -> list[Record]:
+        """Records whose columns have the values of `equal`, or one of them if it is a tuple; None means any value."""
+        table = TABLE_OF[kind]
+        conditions = [_equals(table.c[name], value) for name, value in equal.items() if value is not None]
+        query = select(table).where(and_(True, *conditions)).order_by(*(table.c[name] for name in order))
+        with self._reading() as connection:
+            return [kind(**row._mapping) for row in connection.execute(query)]
+
+    def _found(self, record: Record | None, noun: str, id: str) -> Record:
+        if record is None:
+            raise NotFoundError(f"expected the id of a {noun}, found {id!r}, which names none")
+        return record
+
+    def _missing_version(self, model: str, version: int) -> str:
+        versions = [record.version for record in self.model_versions(model)]
+        if versions:
+            return f"model {model!r} has no version {version}; there is {_newest(versions)}"
+        models = [record.name for record in self.models()]
+        if model in models:
+            return f"model {model!r} has no version {version}; none was trained yet"
+        return f"there is no model {model!r}; there is {_newest(models) or 'none yet'}"
+
+
+def _equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    return column.in_(value) if isinstance(value, tuple) else column == value
+
+
+def _newest(names: Sequence[object]) -> str:
+    hidden = len(names) - _LISTED
+    return ("..., " if hidden > 0 else "") + ", ".join(str(name) for name in names[-_LISTED:])

@@ -1,0 +1,127 @@
+"""The rows of the store as frozen values; mappings hold JSON values only, times are seconds since the epoch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+__all__ = [
+    "AlertRecord",
+    "ApprovalRecord",
+    "ModelRecord",
+    "ModelVersionRecord",
+    "RolloutRecord",
+    "RouteRecord",
+    "Stage",
+    "TriggerRecord",
+]
+
+
+class Stage(StrEnum):
+    """Where a model version is in its life; a model has at most one champion."""
+
+    CANDIDATE = "candidate"
+    CHAMPION = "champion"
+    RETIRED = "retired"
+    ROLLED_BACK = "rolled_back"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model and the newest spec it was handed in with."""
+
+    name: str
+    spec_json: str
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class ModelVersionRecord:
+    """One trained version and everything that leads back to where it came from."""
+
+    model: str
+    version: int
+    digest: str  # of the bundle
+    bundle_uri: str
+    run_id: str  # MLflow's
+    dataset: str  # reference of the dataset version, "mlops.churn@v2"
+    code: Mapping[str, Any]
+    metrics: Mapping[str, float]  # on the holdout
+    gates: Mapping[str, Any]
+    verdict: str  # of the gates
+    stage: Stage
+    created_s: float
+
+
+@dataclass(frozen=True)
+class RolloutRecord:
+    """One delivery of a version; `revision` grows by one with every change of its state."""
+
+    id: str
+    model: str
+    version: int
+    previous: int | None  # the champion it takes over from
+    phase: str  # value of a rollout.Phase
+    state: Mapping[str, Any]
+    revision: int
+    created_s: float
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class ApprovalRecord:
+    """What one person said about one version; a later word of the same person replaces the earlier one."""
+
+    model: str
+    version: int
+    approver: str
+    approved: bool
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class TriggerRecord:
+    """A cause to retrain, and what became of it; the id is made from the cause, so that one cause makes one job."""
+
+    id: str
+    model: str
+    cause: str
+    evidence: Mapping[str, Any]
+    state: Literal["pending", "refused", "submitted", "succeeded", "failed"]
+    submission_id: str | None  # of the Ray job
+    reason: str
+    created_s: float
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class AlertRecord:
+    """Something a person should know."""
+
+    id: str
+    model: str
+    version: int | None
+    kind: str
+    severity: str
+    message: str
+    features: tuple[str, ...]
+    evidence: Mapping[str, Any]
+    state: Literal["open", "resolved"]
+    at_s: float
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class RouteRecord:
+    """Which versions answer for a model; `epoch` grows by one with every change."""
+
+    model: str
+    epoch: int
+    champion: int | None
+    canary: int | None
+    share: float  # of the units, on the canary
+    salt: str
+    previous: int | None  # the champion before, for a rollback
+    updated_s: float

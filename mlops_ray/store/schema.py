@@ -1,0 +1,175 @@
+"""The tables: one per record, with a column per field, and two for the audit chain."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Enum, MetaData, Table, Text
+from sqlalchemy.types import TypeDecorator
+
+from mlops_ray.store.canonical import canonical, decoded
+from mlops_ray.store.records import (
+    AlertRecord,
+    ApprovalRecord,
+    ModelRecord,
+    ModelVersionRecord,
+    RolloutRecord,
+    RouteRecord,
+    Stage,
+    TriggerRecord,
+)
+
+__all__ = [
+    "ALERTS",
+    "APPROVALS",
+    "AUDIT_EVENTS",
+    "AUDIT_HEAD",
+    "METADATA",
+    "MODELS",
+    "MODEL_VERSIONS",
+    "ROLLOUTS",
+    "ROUTES",
+    "TABLE_OF",
+    "TRIGGERS",
+]
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value as canonical text, the same in every database."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: Dialect) -> str:
+        """Called by SQLAlchemy when a value goes in."""
+        return canonical(value)
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
+        """Called by SQLAlchemy when a value comes out."""
+        return decoded(value or "null")
+
+
+class Names(Json):
+    """A tuple of strings, as a JSON list."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
+        """Called by SQLAlchemy when a value comes out."""
+        return tuple(decoded(value or "[]"))
+
+
+METADATA = MetaData()
+
+
+def _key(name: str, kind: type[Text] | type[BigInteger] = Text) -> Column[Any]:
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _column(name: str, kind: Any = Text, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, kind, nullable=nullable)
+
+
+_STAGE = Enum(Stage, native_enum=False, length=20, values_callable=lambda stages: [s.value for s in stages])
+
+MODELS = Table("models", METADATA, _key("name"), _column("spec_json"), _column("updated_s", Double))
+MODEL_VERSIONS = Table(
+    "model_versions",
+    METADATA,
+    _key("model"),
+    _key("version", BigInteger),
+    _column("digest"),
+    _column("bundle_uri"),
+    _column("run_id"),
+    _column("dataset"),
+    _column("code", Json),
+    _column("metrics", Json),
+    _column("gates", Json),
+    _column("verdict"),
+    _column("stage", _STAGE),
+    _column("created_s", Double),
+)
+ROLLOUTS = Table(
+    "rollouts",
+    METADATA,
+    _key("id"),
+    _column("model"),
+    _column("version", BigInteger),
+    _column("previous", BigInteger, nullable=True),
+    _column("phase"),
+    _column("state", Json),
+    _column("revision", BigInteger),
+    _column("created_s", Double),
+    _column("updated_s", Double),
+)
+APPROVALS = Table(
+    "approvals",
+    METADATA,
+    _key("model"),
+    _key("version", BigInteger),
+    _key("approver"),
+    _column("approved", Boolean),
+    _column("reason"),
+    _column("at_s", Double),
+)
+TRIGGERS = Table(
+    "triggers",
+    METADATA,
+    _key("id"),
+    _column("model"),
+    _column("cause"),
+    _column("evidence", Json),
+    _column("state"),
+    _column("submission_id", nullable=True),
+    _column("reason"),
+    _column("created_s", Double),
+    _column("updated_s", Double),
+)
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    _key("id"),
+    _column("model"),
+    _column("version", BigInteger, nullable=True),
+    _column("kind"),
+    _column("severity"),
+    _column("message"),
+    _column("features", Names),
+    _column("evidence", Json),
+    _column("state"),
+    _column("at_s", Double),
+    _column("updated_s", Double),
+)
+ROUTES = Table(
+    "routes",
+    METADATA,
+    _key("model"),
+    _column("epoch", BigInteger),
+    _column("champion", BigInteger, nullable=True),
+    _column("canary", BigInteger, nullable=True),
+    _column("share", Double),
+    _column("salt"),
+    _column("previous", BigInteger, nullable=True),
+    _column("updated_s", Double),
+)
+AUDIT_EVENTS = Table(
+    "audit_events",
+    METADATA,
+    _key("seq", BigInteger),
+    _column("at_s", Double),
+    _column("actor"),
+    _column("kind"),
+    _column("subject"),
+    _column("payload"),
+    _column("previous_hash"),
+    _column("hash"),
+)
+AUDIT_HEAD = Table("audit_head", METADATA, _key("id", BigInteger), _column("events", BigInteger), _column("hash"))
+
+TABLE_OF: dict[type, Table] = {
+    ModelRecord: MODELS,
+    ModelVersionRecord: MODEL_VERSIONS,
+    RolloutRecord: ROLLOUTS,
+    ApprovalRecord: APPROVALS,
+    TriggerRecord: TRIGGERS,
+    AlertRecord: ALERTS,
+    RouteRecord: ROUTES,
+}

@@ -1,0 +1,88 @@
+"""The trainer `lightgbm`: gradient boosted trees; hyperparameters go to LightGBM as they are."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import lightgbm
+import numpy as np
+from lightgbm.callback import CallbackEnv
+from numpy.typing import NDArray
+
+from mlops_ray.errors import TrainError
+from mlops_ray.evaluation import score
+from mlops_ray.model import TrainedModel
+from mlops_ray.model.lightgbm_predictor import MODEL_FILE
+from mlops_ray.spec import Metric, Task
+from mlops_ray.train.trial_context import TrialContext
+
+__all__ = ["check_lightgbm_params", "train_lightgbm"]
+
+_OBJECTIVES: dict[Task, str] = {"binary": "binary", "regression": "regression"}
+# metrics LightGBM computes itself, in its threads; the others come from mlops_ray.evaluation
+_NATIVE: dict[Metric, str] = {"auc": "auc", "log_loss": "binary_logloss", "rmse": "rmse", "mae": "l1"}
+_PATIENCE = "early_stopping_rounds"
+
+
+def train_lightgbm(context: TrialContext) -> TrainedModel:
+    """Boost until the validation metric stops getting better; the model has the rounds up to the best one.
+
+    `early_stopping_rounds` may be among the hyperparameters; it is a fifth of `max_iterations` otherwise, between 10
+    and 50.
+    """
+    params = dict(context.params)
+    patience = int(params.pop(_PATIENCE, min(50, max(10, context.max_iterations // 5))))
+    train = lightgbm.Dataset(context.x_train, context.y_train, categorical_feature=list(context.categorical))
+    valid = lightgbm.Dataset(context.x_valid, context.y_valid, reference=train)
+    native = _NATIVE.get(context.metric)
+    booster = lightgbm.train(
+        _parameters(context, params, native),
+        train,
+        num_boost_round=context.max_iterations,
+        valid_sets=[valid],
+        valid_names=["validation"],
+        feval=None if native else partial(_score, context.metric, context.maximize),
+        callbacks=[
+            lightgbm.early_stopping(patience, first_metric_only=True, verbose=False),
+            partial(_report, context),
+        ],
+    )
+    text = booster.model_to_string(num_iteration=booster.best_iteration)
+    return TrainedModel("lightgbm", {MODEL_FILE: text.encode()})
+
+
+def check_lightgbm_params(names: Iterable[str]) -> None:
+    """TrainError for a hyperparameter that LightGBM does not know: it would ignore it without a word."""
+    # private, but the one place that has the list of the installed version; without it nothing is refused
+    known = getattr(lightgbm.basic, "_ConfigAliases", None)
+    if known is None:
+        return
+    aliases = {alias for name, others in known._get_all_param_aliases().items() for alias in (name, *others)}
+    unknown = sorted(set(names) - aliases - {_PATIENCE})
+    if unknown:
+        raise TrainError(f"train.space: {unknown[0]!r} is no parameter of LightGBM {lightgbm.__version__}")
+
+
+def _parameters(context: TrialContext, params: dict[str, Any], native: str | None) -> dict[str, Any]:
+    defaults = {"learning_rate": 0.1, "num_leaves": 31, "objective": _OBJECTIVES[context.task]}
+    fixed = {
+        "metric": native or "None",
+        "num_threads": context.threads,
+        "seed": context.seed,
+        "deterministic": True,
+        "force_row_wise": True,  # deterministic wants one of the two layouts fixed
+        "verbose": -1,
+    }
+    return {**defaults, **params, **fixed}
+
+
+def _score(
+    metric: Metric, maximize: bool, predictions: NDArray[np.float64], data: lightgbm.Dataset
+) -> tuple[str, float, bool]:
+    return metric, score(metric, np.asarray(data.get_label(), dtype=np.float64), predictions), maximize
+
+
+def _report(context: TrialContext, env: CallbackEnv) -> None:
+    iteration = env.iteration + 1
+    if env.evaluation_result_list and iteration % context.report_every == 0:
+        context.report(iteration, {context.metric: float(env.evaluation_result_list[0][2])})

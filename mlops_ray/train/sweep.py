@@ -1,0 +1,146 @@
+"""A sweep on Ray Tune: trials in workers, their progress in MLflow, the best one by its validation metric."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from mlops_ray.errors import ClusterError, TrainError
+from mlops_ray.lake import Lake
+from mlops_ray.model import TrainedModel
+from mlops_ray.spec import ModelSpec, Workspace
+from mlops_ray.tracking import Tracking
+from mlops_ray.train.search import param_space, scheduler_of, search_of
+from mlops_ray.train.sweep_log import SweepLog, TrialLog
+from mlops_ray.train.training_data import TrainingData
+from mlops_ray.train.trial import BEST, TrialPlan, read_model, run_trial
+
+__all__ = ["SweepResult", "run_sweep"]
+
+# what Tune writes for itself beside what is in MLflow already, and its own table on stdout
+_QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+_LOGGERS = ("ray.tune.analysis.experiment_analysis", "ray.tune.tune")
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The winner of a sweep."""
+
+    model: TrainedModel
+    best: TrialLog
+    trials: tuple[TrialLog, ...]
+
+
+def run_sweep(
+    spec: ModelSpec,
+    workspace: Workspace,
+    data: TrainingData,
+    *,
+    tracking: Tracking,
+    run_id: str,
+    progress: Callable[[str], None],
+) -> SweepResult:
+    """Run the trials of `spec.train` on `data` under the MLflow run `run_id`.
+
+    Raises:
+        TrainError: no trial came to its end; the message holds the first trial's error.
+        ClusterError: Ray is not initialised.
+    """
+    if not ray.is_initialized():
+        raise ClusterError("a sweep needs Ray: call ray.init() first, or run it as a Ray job")
+    log = SweepLog(tracking, run_id, metric=spec.train.metric, planned=spec.train.trials, progress=progress)
+    trainable = tune.with_resources(partial(run_trial, plan=_plan(spec, data)), _resources(spec))
+    with _quiet_tune():
+        tune.Tuner(
+            trainable,
+            param_space=param_space(spec.train.space),
+            tune_config=_tune_config(spec),
+            run_config=_run_config(workspace, f"{spec.name}-{run_id}", log),
+        ).fit()
+    trials = tuple(log.trials.values())
+    best = _best(trials, maximize=spec.train.maximize)
+    return SweepResult(_model_of(best), best, trials)
+
+
+def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
+    train = spec.train
+    return TrialPlan(
+        trainer=train.trainer,
+        task=train.task,
+        metric=train.metric,
+        maximize=train.maximize,
+        seed=train.seed,
+        max_iterations=train.max_iterations,
+        threads=max(1, int(train.resources.cpus)),
+        device="cuda" if train.resources.gpus > 0 else "cpu",
+        signature=data.signature,
+        data=ray.put((data.train, data.valid)),
+    )
+
+
+def _resources(spec: ModelSpec) -> dict[str, float]:
+    return {"cpu": spec.train.resources.cpus, "gpu": spec.train.resources.gpus}
+
+
+def _tune_config(spec: ModelSpec) -> tune.TuneConfig:
+    return tune.TuneConfig(
+        metric=BEST,
+        mode="max" if spec.train.maximize else "min",
+        num_samples=spec.train.trials,
+        max_concurrent_trials=spec.train.max_concurrent,
+        search_alg=search_of(spec.train),
+        scheduler=scheduler_of(spec.train),
+        # a fresh actor costs 2 s of imports, a small trial 0.1 s
+        reuse_actors=True,
+    )
+
+
+def _run_config(workspace: Workspace, name: str, log: SweepLog) -> tune.RunConfig:
+    lake = Lake(workspace.lake)
+    where: dict[str, Any] = {"storage_path": str(Path(workspace.home) / "tune")}
+    if not workspace.lake.startswith(("/", "file:")):
+        # workers on other nodes see the lake, but not this machine's folders
+        where = {"storage_path": f"{lake.root}/tune", "storage_filesystem": lake.filesystem}
+    return tune.RunConfig(name=name, verbose=0, callbacks=[log], **where)
+
+
+def _best(trials: tuple[TrialLog, ...], *, maximize: bool) -> TrialLog:
+    finished = [(t.value, t) for t in trials if t.checkpoint is not None and t.value is not None]
+    if not finished:
+        errors = [t.error for t in trials if t.error]
+        raise TrainError(f"none of {len(trials)} trials came to its end; the first said: {(errors or ['nothing'])[0]}")
+    sign = 1 if maximize else -1
+    return max(finished, key=lambda pair: sign * pair[0])[1]
+
+
+def _model_of(trial: TrialLog) -> TrainedModel:
+    if trial.checkpoint is None:
+        raise TrainError(f"trial {trial.trial_id} has no model")
+    with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
+        return read_model(Path(trial.checkpoint.to_directory(folder)))
+
+
+@contextmanager
+def _quiet_tune() -> Iterator[None]:
+    """Tune without its own files and tables; the environment is put back afterwards."""
+    before = {name: os.environ.get(name) for name in _QUIET}
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    os.environ.update({name: value for name, value in _QUIET.items() if before[name] is None})
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,135 @@
+"""One dataset version as matrices: checked, encoded once, and split so that the holdout stays untouched."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mlops_ray.errors import SchemaError, ValidationError
+from mlops_ray.evaluation import holdout_mask, newest_mask
+from mlops_ray.model import Signature, encode, signature_of
+from mlops_ray.spec import ModelSpec, Task
+
+__all__ = ["Part", "TrainingData", "prepare"]
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows for one purpose."""
+
+    x: NDArray[np.float64]  # (rows, inputs)
+    y: NDArray[np.float64]  # (rows,)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a sweep works on."""
+
+    signature: Signature
+    train: Part
+    valid: Part
+    holdout: Part
+    holdout_rows: pa.Table  # the holdout as it was read, for a champion with other features
+    in_time: NDArray[np.float64]  # training and validation rows (rows, inputs), oldest first where time is known
+    unlabelled: int  # rows left out because their label is not known yet
+
+
+def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
+    """Matrices of `table`, whose rows without a label are left out.
+
+    Raises:
+        SchemaError: a column of the spec is missing or of another type.
+        ValidationError: no rows, a feature without a single value, a label that is not as the task needs it, or a
+            split that leaves a part without rows or with one class.
+    """
+    missing = [column for column in spec.data.columns if column not in table.column_names]
+    if missing:
+        raise SchemaError(f"{spec.table}: column {missing[0]!r} is missing; found {', '.join(table.column_names)}")
+    labels = _labels(spec, table)
+    known = np.isfinite(labels)
+    rows = table.filter(pa.array(known))
+    labels = labels[known]
+    _check(spec, rows, labels)
+    signature = signature_of(spec, rows)
+    matrix = encode(signature, rows)
+    held_out = _mask(spec, rows, spec.train.holdout.fraction, "holdout")
+    rest = np.flatnonzero(~held_out)
+    validation = _mask(spec, rows.take(pa.array(rest)), spec.train.validation_fraction, "validation")
+    parts = {
+        "training": Part(matrix[rest[~validation]], labels[rest[~validation]]),
+        "validation": Part(matrix[rest[validation]], labels[rest[validation]]),
+        "holdout": Part(matrix[held_out], labels[held_out]),
+    }
+    _check_parts(spec.train.task, parts)
+    return TrainingData(
+        signature=signature,
+        train=parts["training"],
+        valid=parts["validation"],
+        holdout=parts["holdout"],
+        holdout_rows=rows.filter(pa.array(held_out)),
+        in_time=matrix[rest[_oldest_first(spec, rows.take(pa.array(rest)))]],
+        unlabelled=int((~known).sum()),
+    )
+
+
+def _labels(spec: ModelSpec, table: pa.Table) -> NDArray[np.float64]:
+    column = table[spec.data.label]
+    kind = column.type
+    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise SchemaError(f"label {spec.data.label!r}: expected numbers or bool, found {kind}")
+    numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
+    return np.asarray(numbers.to_numpy(), dtype=np.float64)
+
+
+def _check(spec: ModelSpec, rows: pa.Table, labels: NDArray[np.float64]) -> None:
+    if not rows.num_rows:
+        raise ValidationError(f"{spec.table}: expected rows with a label, found none")
+    if spec.train.task == "binary":
+        found = np.unique(labels)
+        if not np.isin(found, (0.0, 1.0)).all():
+            shown = ", ".join(f"{value:g}" for value in found[:5])
+            raise ValidationError(f"label {spec.data.label!r}: expected 0 and 1 for a binary task, found {shown}")
+        if len(found) < 2:
+            raise ValidationError(f"label {spec.data.label!r}: expected both classes, found only {found[0]:g}")
+    empty = [name for name in spec.data.features if rows[name].null_count == rows.num_rows]
+    if empty:
+        raise ValidationError(f"feature {empty[0]!r}: expected values, found null in all {rows.num_rows:,} rows")
+
+
+def _check_parts(task: Task, parts: Mapping[str, Part]) -> None:
+    for name, part in parts.items():
+        if not len(part.y):
+            raise ValidationError(f"the {name} part has no rows; use more rows or another fraction")
+        if task == "binary" and len(np.unique(part.y)) < 2:
+            raise ValidationError(
+                f"the {name} part has {len(part.y):,} rows of one class only; use more rows or another split"
+            )
+
+
+def _mask(spec: ModelSpec, rows: pa.Table, fraction: float, salt: str) -> Mask:
+    by = spec.train.holdout.by
+    if by == "time":
+        times = rows[str(spec.data.timestamp)].combine_chunks()
+        return newest_mask(np.asarray(times.to_numpy(zero_copy_only=False)), fraction)
+    keys = rows[str(spec.data.unit)].cast(pa.string()).to_pylist() if by == "unit" else _row_keys(spec, rows)
+    return holdout_mask(keys, fraction, salt=salt)
+
+
+def _row_keys(spec: ModelSpec, rows: pa.Table) -> list[str]:
+    """The values of a row as one text: equal rows go together, and none moves when others come."""
+    texts = [rows[name].cast(pa.string()) for name in spec.data.features]
+    joined = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace", null_replacement="\x00")
+    keys: list[str] = joined.to_pylist()
+    return keys
+
+
+def _oldest_first(spec: ModelSpec, rows: pa.Table) -> NDArray[np.int64]:
+    if spec.data.timestamp is None:
+        return np.arange(rows.num_rows)
+    times = rows[spec.data.timestamp].combine_chunks()
+    return np.argsort(np.asarray(times.to_numpy(zero_copy_only=False)), kind="stable")

@@ -1,0 +1,120 @@
+"""One trial, as Ray Tune runs it in a worker: train, save, load again, score what was loaded."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray import tune
+
+from mlops_ray.evaluation import score
+from mlops_ray.model import Predictor, Signature, TrainedModel
+from mlops_ray.model.predictor import load_predictor
+from mlops_ray.spec import Metric, Task
+from mlops_ray.train.trainers import find_trainer
+from mlops_ray.train.training_data import Part
+from mlops_ray.train.trial_context import TrialContext
+
+__all__ = ["BEST", "ITERATION", "TrialPlan", "load_model", "read_model", "run_trial"]
+
+ITERATION = "iteration"
+BEST = "best_so_far"  # what the scheduler and the search compare
+_FLAVOR = "flavor.json"
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """What all trials of a sweep have in common."""
+
+    trainer: str
+    task: Task
+    metric: Metric
+    maximize: bool
+    seed: int
+    max_iterations: int
+    threads: int
+    device: str
+    signature: Signature
+    data: ray.ObjectRef  # of (train, valid), two `Part`s, in the object store once
+
+
+def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
+    """Train with the hyperparameters in `config`.
+
+    Reports the validation metric as it goes, and at last that of the model as it will be loaded, with its files as
+    the checkpoint: a model that cannot be loaded is a failed trial, not a failed deployment.
+    """
+    train, valid = ray.get(plan.data)
+    reporter = _Reporter(plan)
+    model = find_trainer(plan.trainer)(_context(config, plan, train, valid, reporter))
+    with tempfile.TemporaryDirectory(prefix="mlops-ray-trial-") as name:
+        folder = Path(name)
+        predictor = load_model(model, folder, threads=plan.threads)
+        value = score(plan.metric, valid.y, np.asarray(predictor.predict(valid.x), dtype=np.float64))
+        (folder / _FLAVOR).write_text(json.dumps(model.flavor), encoding="utf-8")
+        reporter.report_last(value, folder)
+
+
+def load_model(model: TrainedModel, folder: Path, *, threads: int = 1) -> Predictor:
+    """Write the files of a model into `folder` and load it from there, as whoever serves it will."""
+    for name, content in model.files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return load_predictor(model.flavor, folder, threads=threads)
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """The model in the folder of a trial's checkpoint."""
+    files = {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    }
+    return TrainedModel(json.loads(files.pop(_FLAVOR)), files)
+
+
+class _Reporter:
+    """Reports to Tune, and remembers how far the trial came and its best value."""
+
+    def __init__(self, plan: TrialPlan) -> None:
+        self._plan = plan
+        self._best = -np.inf if plan.maximize else np.inf
+        self._iteration = 0
+
+    def report(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Called by the trainer."""
+        value = float(metrics[self._plan.metric])
+        self._best = max(self._best, value) if self._plan.maximize else min(self._best, value)
+        self._iteration = iteration
+        tune.report({ITERATION: iteration, BEST: self._best, **{k: float(v) for k, v in metrics.items()}})
+
+    def report_last(self, value: float, folder: Path) -> None:
+        """The value of the finished model, and its files."""
+        # one more than the last report: Tune's schedulers want this number to grow
+        metrics = {ITERATION: self._iteration + 1, BEST: value, self._plan.metric: value}
+        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def _context(config: Mapping[str, Any], plan: TrialPlan, train: Part, valid: Part, reporter: _Reporter) -> TrialContext:
+    return TrialContext(
+        params=dict(config),
+        task=plan.task,
+        metric=plan.metric,
+        maximize=plan.maximize,
+        seed=plan.seed,
+        max_iterations=plan.max_iterations,
+        threads=plan.threads,
+        device=plan.device,
+        x_train=train.x,
+        y_train=train.y,
+        x_valid=valid.x,
+        y_valid=valid.y,
+        categorical=plan.signature.categorical,
+        signature=plan.signature,
+        report=reporter.report,
+    )

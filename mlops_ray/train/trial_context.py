@@ -1,0 +1,49 @@
+"""What a trainer gets, and what it has to be."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_ray.model import Signature, TrainedModel
+from mlops_ray.spec import Metric, Task
+
+__all__ = ["Trainer", "TrialContext"]
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """One trial: hyperparameters, data and limits.
+
+    Matrices are (rows, inputs) float64 as `mlops_ray.model.encode` makes them and read-only; labels are (rows,), 0 and
+    1 for a binary task. `report(iteration, {metric: value})` tells how it goes on the validation rows, 10 to 20 times a
+    trial; a trial without prospects is ended inside of it.
+    """
+
+    params: Mapping[str, Any]
+    task: Task
+    metric: Metric
+    maximize: bool
+    seed: int
+    max_iterations: int  # boosting rounds or epochs
+    threads: int
+    device: str  # of torch: "cpu" or "cuda"
+    x_train: Matrix
+    y_train: Matrix
+    x_valid: Matrix
+    y_valid: Matrix
+    categorical: tuple[int, ...]  # places of the category columns in the matrices
+    signature: Signature
+    report: Callable[[int, Mapping[str, float]], None]
+
+    @property
+    def report_every(self) -> int:
+        """Iterations between two reports, so that there are about 15."""
+        return max(1, self.max_iterations // 15)
+
+
+Trainer = Callable[[TrialContext], TrainedModel]

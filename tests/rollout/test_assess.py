@@ -1,0 +1,146 @@
+"""Verdicts on canaries: the literal cases, and simulations that hold the promised error rates."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from numpy.typing import NDArray
+
+from mlops_ray.rollout import MIN_BAD_EVENTS, Block, Evidence, assess, fold
+from mlops_ray.spec import Analysis
+from mlops_ray.verdict import Verdict
+from tests.rollout.strategies import blocks
+
+ANALYSIS = Analysis()
+NOTHING = Evidence.none(ANALYSIS)
+
+
+def after(block: Block, analysis: Analysis = ANALYSIS) -> Verdict:
+    return assess(fold(NOTHING, block, analysis), analysis).verdict
+
+
+def test_no_evidence_is_inconclusive() -> None:
+    assert assess(NOTHING, ANALYSIS).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_canary_without_a_single_error_passes_after_221_requests() -> None:
+    assert after(Block(220, 5000, 0, 0, 0, 0)) is Verdict.INCONCLUSIVE
+    assert after(Block(221, 5000, 0, 0, 0, 0)) is Verdict.PASS
+
+
+def test_a_canary_without_errors_passes_even_when_no_request_goes_to_the_champion() -> None:
+    assert after(Block(221, 0, 0, 0, 0, 0)) is Verdict.PASS
+
+
+def test_one_bad_request_in_400_still_passes() -> None:
+    assert after(Block(400, 400, 1, 0, 1, 0)) is Verdict.PASS
+
+
+def test_a_canary_as_bad_as_a_bad_champion_passes_by_the_ratio() -> None:
+    assert after(Block(6000, 6000, 300, 300, 0, 0)) is Verdict.PASS
+
+
+def test_every_metric_has_to_be_fine() -> None:
+    assessment = assess(fold(NOTHING, Block(300, 300, 0, 0, 12, 8), ANALYSIS), ANALYSIS)
+    assert [metric.verdict for metric in assessment.metrics] == [Verdict.PASS, Verdict.INCONCLUSIVE]
+    assert assessment.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("share", "requests"), [(0.05, 3), (0.25, 6), (0.5, 12)])
+def test_a_canary_that_fails_on_every_request_fails_within_few(share: float, requests: int) -> None:
+    champion = round(requests * (1 - share) / share)
+    assert after(Block(requests, champion, requests, 0, 0, 0)) is Verdict.FAIL
+
+
+def test_fewer_bad_events_than_three_never_fail() -> None:
+    lenient, few = Analysis(alpha=0.2), MIN_BAD_EVENTS - 1
+    found = assess(fold(NOTHING, Block(few, 10_000, few, 0, 0, 0), lenient), lenient)
+    assert found.metrics[0].e_worse > 2 / lenient.alpha
+    assert found.verdict is not Verdict.FAIL
+
+
+def test_two_metrics_share_alpha() -> None:
+    found = assess(fold(NOTHING, Block(100, 1000, 6, 10, 0, 0), ANALYSIS), ANALYSIS)
+    assert 1 / ANALYSIS.alpha < found.metrics[0].e_worse < 2 / ANALYSIS.alpha
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_slow_canary_fails_and_the_reason_says_so() -> None:
+    assessment = assess(fold(NOTHING, Block(200, 1800, 0, 0, 30, 20), ANALYSIS), ANALYSIS)
+    assert assessment.verdict is Verdict.FAIL
+    assert assessment.reason.startswith("latency: 30 of 200 on the canary, 20 of 1,800 on the champion: worse")
+
+
+def test_a_tolerated_ratio_of_two_lets_a_doubled_rate_be() -> None:
+    block = Block(5000, 5000, 200, 100, 0, 0)
+    assert after(block) is Verdict.FAIL
+    assert after(block, Analysis(tolerated_ratio=2.0, max_ratio=3.0)) is not Verdict.FAIL
+
+
+@given(blocks(largest=2_000_000))
+def test_numbers_stay_finite_whatever_happens(block: Block) -> None:
+    evidence = fold(NOTHING, block, ANALYSIS)
+    for metric in assess(fold(evidence, block, ANALYSIS), ANALYSIS).metrics:
+        assert np.isfinite([metric.e_worse, metric.e_fine]).all()
+
+
+def share_with(
+    verdict: Verdict,
+    *,
+    canary: float,
+    champion: float,
+    seed: int,
+    runs: int = 300,
+    ramp: bool = False,
+    slow: bool = False,
+) -> float:
+    """Share of runs that at any of 60 looks give `verdict`; about 200 canary requests a look.
+
+    `slow` draws slow answers at the same rates; without it there are none.
+
+    With `ramp` the share goes from 5 to 50 % while both rates move from half to three times what is said.
+    """
+    random = np.random.default_rng(seed)
+    looks, requests = 60, 2000
+    shares = np.linspace(0.05, 0.5, looks) if ramp else np.full(looks, 0.1)
+    moving = np.linspace(0.5, 3.0, looks) if ramp else np.ones(looks)
+    n = np.round(requests * shares).astype(int)
+    bad = [
+        random.binomial(size, rate * moving, size=(runs, looks))
+        for size, rate in ((n, canary), (requests - n, champion), (n, canary * slow), (requests - n, champion * slow))
+    ]
+    return float(np.mean([_ever(verdict, np.stack([n, requests - n, *counts])) for counts in zip(*bad, strict=True)]))
+
+
+def _ever(verdict: Verdict, counts: NDArray[np.int64]) -> bool:
+    """Whether `verdict` is given at any look; `counts` is (6, looks) in the order of Block's fields."""
+    evidence = NOTHING
+    for look in counts.T.tolist():
+        evidence = fold(evidence, Block(*look), ANALYSIS)
+        if assess(evidence, ANALYSIS).verdict is verdict:
+            return True
+    return False
+
+
+def limit(rate: float, runs: int = 300) -> float:
+    """`rate` plus three standard errors."""
+    return float(rate + 3 * np.sqrt(rate * (1 - rate) / runs))
+
+
+@pytest.mark.parametrize("ramp", [False, True])
+def test_equal_versions_are_rolled_back_no_more_often_than_alpha(ramp: bool) -> None:
+    found = share_with(Verdict.FAIL, canary=0.03, champion=0.03, seed=1, ramp=ramp, slow=True)
+    assert found <= limit(ANALYSIS.alpha)
+
+
+def test_five_percent_errors_against_one_are_found() -> None:
+    assert share_with(Verdict.FAIL, canary=0.05, champion=0.01, seed=2) >= 0.99
+
+
+@pytest.mark.parametrize("ramp", [False, True])
+def test_a_version_half_again_as_bad_is_promoted_no_more_often_than_beta(ramp: bool) -> None:
+    rate = 0.08 if ramp else 0.04  # the ramp starts at half of it, where the canary has to be above max_bad_share too
+    assert share_with(Verdict.PASS, canary=1.5 * rate, champion=rate, seed=3, ramp=ramp) <= limit(ANALYSIS.beta)
+
+
+def test_an_equal_version_with_few_errors_is_promoted() -> None:
+    assert share_with(Verdict.PASS, canary=0.002, champion=0.002, seed=4) >= 0.95
