@@ -24,6 +24,10 @@ from mlops_ray.spec import ModelSpec
 
 __all__ = ["Attempt", "Written"]
 
+# Columns with more distinct values than fit give the dictionary up early: a million rows of 30 floats are written three
+# times as fast as with Iceberg's 2 MiB, and a tenth smaller.
+_DICTIONARY_BYTES = 128 * 2**10
+
 
 @dataclass(frozen=True)
 class Written:
@@ -109,7 +113,11 @@ def _raise_first(errors: Sequence[DataError]) -> None:
 
 
 def _writing_to(metadata: TableMetadata, folder: str) -> TableMetadata:
-    own = {**metadata.properties, TableProperties.WRITE_DATA_PATH: folder}
+    own = {
+        **metadata.properties,
+        TableProperties.WRITE_DATA_PATH: folder,
+        TableProperties.PARQUET_DICT_SIZE_BYTES: str(_DICTIONARY_BYTES),
+    }
     return metadata.model_copy(update={"properties": own})
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pyiceberg.catalog import Catalog, load_catalog
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
+from mlops_ray.errors import DataError
 from mlops_ray.lake import Lake, S3Connection
 
 __all__ = ["CATALOG", "catalog_properties", "location_of", "open_catalog", "table_location"]
@@ -36,18 +37,26 @@ def catalog_properties(catalog: str, lake: Lake) -> dict[str, str]:
 
 
 def open_catalog(catalog: str, lake: Lake, *, attempts: int = 5) -> Catalog:
-    """The catalog at a SQLAlchemy URL; its tables are made when they are missing."""
+    """The catalog at a SQLAlchemy URL; its tables are made when they are missing.
+
+    Raises:
+        DataError: the database cannot be reached or refuses.
+    """
     url = make_url(catalog)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(attempts):
+        if attempt:
+            time.sleep(0.05 * 2**attempt)
         try:
             return load_catalog(CATALOG, **catalog_properties(catalog, lake))
-        except (OperationalError, ProgrammingError):  # two processes make the same tables: the second finds them
-            if attempt == attempts - 1:
-                raise
-            time.sleep(0.1 * 2**attempt)
-    raise AssertionError("attempts is at least 1")
+        except (
+            DBAPIError
+        ) as error:  # of two processes that make the same tables, the second finds them when it looks again
+            problem = str(error.orig)
+    raise DataError(
+        f"catalog {url.render_as_string()}: expected a database that can be opened, found: {problem.strip()}"
+    )
 
 
 def table_location(table: str, lake: Lake) -> str:

@@ -10,16 +10,17 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from mlops_ray.errors import MlopsRayError, NotFoundError
+from mlops_ray.errors import ClusterError, MlopsRayError, NotFoundError
 from mlops_ray.monitor.model_monitor import ModelMonitor
 from mlops_ray.rollout import Block
 from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
 from mlops_ray.store import Store
 
-__all__ = ["DriftWatch", "ensure_drift_actor"]
+__all__ = ["DriftWatch", "drift_status", "ensure_drift_actor"]
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.5
+_STATUS_TIMEOUT_S = 15.0
 
 
 class DriftWatch:
@@ -113,3 +114,17 @@ def ensure_drift_actor(workspace: Workspace) -> Any:
         max_restarts=-1,
         max_task_retries=-1,
     ).remote(workspace.model_dump_json())
+
+
+def drift_status(workspace: Workspace, model: str) -> dict[str, Any]:
+    """The newest judgement of a model, as JSON values.
+
+    Raises:
+        ClusterError: the drift actor does not answer.
+    """
+    try:
+        actor = ray.get_actor(DRIFT_ACTOR, namespace=workspace.namespace)
+        status: dict[str, Any] = ray.get(actor.status.remote(model), timeout=_STATUS_TIMEOUT_S)
+    except (ValueError, ray.exceptions.RayError) as error:
+        raise ClusterError(f"the drift actor does not answer: {str(error).splitlines()[-1]}") from error
+    return status

@@ -16,6 +16,7 @@ from mlops_ray.spec.monitor import (
     Window,
 )
 from mlops_ray.spec.serve import Analysis, Autoscaling, Batching, Rollout, Serve, Step
+from mlops_ray.spec.template import spec_template
 from mlops_ray.spec.train import (
     METRICS,
     Approval,
@@ -74,4 +75,5 @@ __all__ = [
     "json_schema",
     "load_spec",
     "parse_spec",
+    "spec_template",
 ]

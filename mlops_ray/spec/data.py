@@ -63,7 +63,9 @@ class Data(Section):
     label: str = Field(min_length=1, description="column to predict; null means not known yet")
     unit: str | None = Field(None, description="column that says whom a row is about; keeps a user on one version")
     timestamp: str | None = Field(None, description="column with the time of a row")
-    features: Mapping[str, Annotated[Feature, BeforeValidator(_short_form)]] = Field(min_length=1)
+    features: Mapping[
+        str, Annotated[Feature, BeforeValidator(_short_form, json_schema_input_type=FeatureType | Feature)]
+    ] = Field(min_length=1)
     checks: Checks = Checks()
 
     @model_validator(mode="after")

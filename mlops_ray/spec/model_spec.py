@@ -45,6 +45,8 @@ class ModelSpec(Section):
             raise ValueError("train.holdout.by is 'unit', but data.unit names no column")
         if self.train.holdout.by == "time" and self.data.timestamp is None:
             raise ValueError("train.holdout.by is 'time', but data.timestamp names no column")
+        if self.train.newest_rows is not None and self.data.timestamp is None:
+            raise ValueError("train.newest_rows needs data.timestamp to know which rows are the newest")
         unknown = [f for f in self.monitor.features or () if f not in self.data.features]
         if unknown:
             raise ValueError(f"monitor.features names {unknown[0]!r}, which is no feature of data.features")

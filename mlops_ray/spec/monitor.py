@@ -7,7 +7,18 @@ from pydantic import Field, model_validator
 from mlops_ray.spec.section import Section
 from mlops_ray.spec.train import Metric
 
-__all__ = ["AlertSink", "Decay", "Guards", "Labels", "LogSink", "Monitor", "Retrain", "Thresholds", "WebhookSink", "Window"]
+__all__ = [
+    "AlertSink",
+    "Decay",
+    "Guards",
+    "Labels",
+    "LogSink",
+    "Monitor",
+    "Retrain",
+    "Thresholds",
+    "WebhookSink",
+    "Window",
+]
 
 
 class Window(Section):

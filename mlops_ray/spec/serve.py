@@ -1,5 +1,6 @@
 """The `serve` and `rollout` sections: how a version is hosted, and how a new one takes over."""
 
+import itertools
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -75,7 +76,9 @@ class Analysis(Section):
 
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of rolling back a version that is as good, at most")
     beta: float = Field(0.05, gt=0, lt=0.5, description="chance of promoting a version that is too bad, at most")
-    tolerated_ratio: float = Field(1.0, ge=1, description="bad events of the canary over the champion's: fine up to this")
+    tolerated_ratio: float = Field(
+        1.0, ge=1, description="bad events of the canary over the champion's: fine up to this"
+    )
     max_ratio: float = Field(1.5, gt=1, description="a canary this much worse must not be promoted")
     max_bad_share: float = Field(
         0.02, gt=0, lt=1, description="a share of bad events below this is fine whatever the champion has"
@@ -85,9 +88,7 @@ class Analysis(Section):
     @model_validator(mode="after")
     def _ratios_in_order(self) -> Self:
         if self.max_ratio <= self.tolerated_ratio:
-            raise ValueError(
-                f"max_ratio ({self.max_ratio:g}) must be above tolerated_ratio ({self.tolerated_ratio:g})"
-            )
+            raise ValueError(f"max_ratio ({self.max_ratio:g}) must be above tolerated_ratio ({self.tolerated_ratio:g})")
         return self
 
 
@@ -103,6 +104,6 @@ class Rollout(Section):
     @model_validator(mode="after")
     def _shares_grow(self) -> Self:
         shares = [step.share for step in self.steps]
-        if any(b <= a for a, b in zip(shares, shares[1:], strict=False)):
+        if any(b <= a for a, b in itertools.pairwise(shares)):
             raise ValueError(f"shares of steps must grow, found {shares}")
         return self

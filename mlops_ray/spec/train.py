@@ -63,7 +63,12 @@ class Choice(Section):
     choice: tuple[float | int | str | bool, ...] = Field(min_length=1)
 
 
-_KINDS: dict[str, type[Section]] = {"uniform": Range, "log_uniform": LogRange, "int_uniform": IntRange, "choice": Choice}
+_KINDS: dict[str, type[Section]] = {
+    "uniform": Range,
+    "log_uniform": LogRange,
+    "int_uniform": IntRange,
+    "choice": Choice,
+}
 
 
 def _dimension_kind(value: Any) -> str | None:
@@ -114,14 +119,21 @@ class Train(Section):
     mode: Literal["max", "min"] | None = Field(None, description="taken from the metric when left out")
     resources: Resources = Field(Resources(), description="of one trial")
     seed: int = Field(0, ge=0, lt=2**31)
-    validation_fraction: float = Field(0.2, gt=0, lt=0.9, description="share of the training rows that trials compare on")
+    newest_rows: int | None = Field(
+        None, ge=100, description="train on the newest labelled rows only, by data.timestamp; all by default"
+    )
+    validation_fraction: float = Field(
+        0.2, gt=0, lt=0.9, description="share of the training rows that trials compare on"
+    )
     holdout: Holdout = Holdout()
 
     @model_validator(mode="after")
     def _metric_fits_the_task(self) -> Self:
         known = METRICS[self.task]
         if self.metric not in known:
-            raise ValueError(f"metric {self.metric!r} is not for task {self.task!r}; expected one of {', '.join(known)}")
+            raise ValueError(
+                f"metric {self.metric!r} is not for task {self.task!r}; expected one of {', '.join(known)}"
+            )
         if self.mode is not None and (self.mode == "max") != known[self.metric]:
             raise ValueError(f"mode {self.mode!r} would look for the worst {self.metric}; leave mode out")
         return self

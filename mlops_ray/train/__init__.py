@@ -6,8 +6,8 @@ from mlops_ray.train.trial_context import Trainer, TrialContext
 
 if TYPE_CHECKING:
     from mlops_ray.train.lightgbm_trainer import train_lightgbm
-    from mlops_ray.train.training import run_training
     from mlops_ray.train.torch_trainer import train_torch
+    from mlops_ray.train.training import run_training
 
 __all__ = ["Trainer", "TrialContext", "run_training", "train_lightgbm", "train_torch"]
 

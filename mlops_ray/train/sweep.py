@@ -27,7 +27,8 @@ __all__ = ["SweepResult", "run_sweep"]
 
 # what Tune writes for itself beside what is in MLflow already, and its own table on stdout
 _QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
-_LOGGERS = ("ray.tune.analysis.experiment_analysis", "ray.tune.tune")
+# a failed trial's traceback goes to its run in MLflow
+_LOGGERS = ("ray.tune.analysis.experiment_analysis", "ray.tune.tune", "ray.tune.execution.tune_controller")
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _quiet_tune() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     os.environ.update({name: value for name, value in _QUIET.items() if before[name] is None})
     for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:

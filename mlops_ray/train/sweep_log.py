@@ -6,6 +6,7 @@ Tune ships a callback for MLflow; it makes flat runs with one call per number, a
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Checkpoint
@@ -76,7 +77,8 @@ class SweepLog(Callback):
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         """A trial failed; the others go on."""
         log = self._log_of(trial)  # it may have failed before it started
-        log.error = _cause(trial)
+        log.error, traceback = _cause(trial)
+        self._tracking.log_text(log.run_id, traceback, "error.txt")
         self._end(log, "FAILED", "failed")
 
     def _log_of(self, trial: Any) -> TrialLog:
@@ -98,8 +100,9 @@ class SweepLog(Callback):
         log.points = []
 
 
-def _cause(trial: Any) -> str:
-    """The last line of the trial's traceback, which is the exception itself."""
-    error = trial.get_pickled_error() or trial.get_error()
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "failed without a message"
+def _cause(trial: Any) -> tuple[str, str]:
+    """The exception of a failed trial in one line, and its whole traceback."""
+    # the file Tune has just written; its own getters look at the storage, where it comes later
+    file = trial.error_file
+    text = Path(file).read_text(encoding="utf-8").strip() if file else ""
+    return (text.splitlines()[-1].strip(), text) if text else ("failed without a message", "")

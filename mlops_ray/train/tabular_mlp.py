@@ -39,7 +39,8 @@ class TabularMLP(nn.Module):
         self.binary = signature.task == "binary"
         self.categorical = list(signature.categorical)
         numeric = [i for i in range(len(signature.inputs)) if i not in self.categorical]
-        self.register_buffer("numeric", torch.tensor(numeric, dtype=torch.long))
+        # a plain attribute when empty: torch.export cannot save tensors without elements
+        self._keep("numeric", torch.tensor(numeric, dtype=torch.long))
         # one more code for unseen values and one for missing ones
         self.sizes = [len(signature.inputs[i].categories) + 2 for i in self.categorical]
         self.embeddings = nn.ModuleList(nn.Embedding(size, _width(size)) for size in self.sizes)
@@ -52,10 +53,7 @@ class TabularMLP(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Raw scores (rows,) in float32."""
-        numbers = rows.index_select(1, self.numeric)
-        missing = ~torch.isfinite(numbers)
-        scaled = torch.where(missing, 0.0, (numbers - self.mean) / self.std).clamp(-10, 10)
-        parts = [scaled.float(), missing.float()]
+        parts = self._numbers(rows) if len(self.numeric) else []
         for place, size, embedding in zip(self.categorical, self.sizes, self.embeddings, strict=True):
             codes = torch.nan_to_num(rows[:, place], nan=float(size - 1)).long().clamp(0, size - 1)
             parts.append(embedding(codes))
@@ -71,13 +69,25 @@ class TabularMLP(nn.Module):
         """Labels as `forward` is to meet them: standardised in a regression."""
         return (labels if self.binary else (labels - self.label_mean) / self.label_std).float()
 
+    def _keep(self, name: str, values: Tensor) -> None:
+        if len(values):
+            self.register_buffer(name, values)
+        else:
+            setattr(self, name, values)
+
+    def _numbers(self, rows: Tensor) -> list[Tensor]:
+        numbers = rows.index_select(1, self.numeric)
+        missing = ~torch.isfinite(numbers)
+        scaled = torch.where(missing, 0.0, (numbers - self.mean) / self.std).clamp(-10, 10)
+        return [scaled.float(), missing.float()]
+
     def _remember(self, numbers: NDArray[np.float64], labels: NDArray[np.float64]) -> None:
         known = np.isfinite(numbers)
         counts = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, numbers, 0.0).sum(axis=0) / counts
         std = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / counts)
-        self.register_buffer("mean", torch.from_numpy(mean))
-        self.register_buffer("std", torch.from_numpy(np.where(std > 0, std, 1.0)))
+        self._keep("mean", torch.from_numpy(mean))
+        self._keep("std", torch.from_numpy(np.where(std > 0, std, 1.0)))
         self.register_buffer("label_mean", torch.tensor(float(labels.mean()), dtype=torch.float64))
         self.register_buffer("label_std", torch.tensor(float(labels.std()) or 1.0, dtype=torch.float64))
 

@@ -1,5 +1,6 @@
 """From one dataset version to one gated model version: the whole training, in the order it happens."""
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -252,7 +253,7 @@ def _record(
         dataset=training.dataset.ref,
         code=training.code.to_json(),
         metrics=dict(report.metrics),
-        gates=report.to_json(),
+        gates=json.loads(json.dumps(report.to_json())),  # lists for tuples, as the store gives them back
         verdict=report.verdict.value,
         stage=Stage.CANDIDATE,
         created_s=now_s,

@@ -53,7 +53,7 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
     labels = _labels(spec, table)
     known = np.isfinite(labels)
     rows = table.filter(pa.array(known))
-    labels = labels[known]
+    rows, labels = _newest(spec, rows, labels[known])
     _check(spec, rows, labels)
     signature = signature_of(spec, rows)
     matrix = encode(signature, rows)
@@ -126,6 +126,15 @@ def _row_keys(spec: ModelSpec, rows: pa.Table) -> list[str]:
     joined = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace", null_replacement="\x00")
     keys: list[str] = joined.to_pylist()
     return keys
+
+
+def _newest(spec: ModelSpec, rows: pa.Table, labels: NDArray[np.float64]) -> tuple[pa.Table, NDArray[np.float64]]:
+    """The newest rows that `train.newest_rows` asks for; the rest belongs to a world that is no more."""
+    wanted = spec.train.newest_rows
+    if wanted is None or rows.num_rows <= wanted:
+        return rows, labels
+    newest = np.sort(_oldest_first(spec, rows)[-wanted:])
+    return rows.take(pa.array(newest)), labels[newest]
 
 
 def _oldest_first(spec: ModelSpec, rows: pa.Table) -> NDArray[np.int64]:

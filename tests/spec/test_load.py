@@ -128,7 +128,6 @@ def test_the_schema_takes_a_good_spec_and_refuses_bad_ones() -> None:
         assert list(validator.iter_errors(content() | {key: value})), key
 
 
-@pytest.mark.xfail(strict=True, reason="spec/data.py tells the schema of the long form only")
 def test_the_schema_takes_the_short_form_of_a_feature() -> None:
     validator = jsonschema.Draft202012Validator(json.loads(json_schema()))
     validator.validate(yaml.safe_load("{name: m, data: {source: s, label: y, features: {x: float}}}"))

@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat: one question a script, ratios within one run."""

@@ -1,0 +1,5 @@
+"""The `mlops-ray` command."""
+
+from mlops_ray.cli.app import main
+
+__all__ = ["main"]

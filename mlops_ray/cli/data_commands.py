@@ -1,0 +1,57 @@
+"""`ingest` and `data`-related answers."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_ray.cli.context import AddressOption, JsonOption, command
+from mlops_ray.cli.remote import run_remotely
+from mlops_ray.spec import load_spec
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(ingest)
+
+
+def ingest(
+    spec: Annotated[Path, typer.Argument(help="The spec of the model.")],
+    *,
+    address: AddressOption = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of the workspace.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate the new files of the source and commit them as an immutable dataset version."""
+    with command(home=home, as_json=as_json) as context:
+        loaded = load_spec(spec)
+        if address is not None:
+            run_remotely(context, address, ["ingest", str(spec)])
+            return
+        # ray and pyiceberg: seconds to import
+        from mlops_ray.control.connection import connect
+        from mlops_ray.control.operations import ingest_batch, register
+
+        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
+        connect(context.workspace)
+        result = ingest_batch(
+            context.store,
+            loaded,
+            context.workspace,
+            actor=context.actor,
+            clock=time.time,
+            progress=context.progress,
+        )
+        version = result.version
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in result.reasons.items())
+        text = (
+            f"{version.ref}: {version.added_rows} rows added, {version.rows} in all, "
+            f"{version.quarantined_rows} quarantined{f' ({reasons})' if reasons else ''}"
+            if result.committed
+            else f"nothing new in {loaded.data.source}; the latest version is {version.ref} with {version.rows} rows"
+        )
+        content = {"dataset": version.ref, "committed": result.committed, "version": version.to_json()}
+        context.answer(content | {"quarantine_reasons": dict(result.reasons)}, text)

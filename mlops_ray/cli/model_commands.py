@@ -1,0 +1,141 @@
+"""`train`, `retrain` and `predict`."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_ray.cli.context import AddressOption, Context, JsonOption, command
+from mlops_ray.cli.remote import run_remotely
+from mlops_ray.errors import RequestError
+from mlops_ray.spec import load_spec
+from mlops_ray.store import ModelVersionRecord
+
+__all__ = ["add_to"]
+
+HomeOption = Annotated[Path | None, typer.Option(help="Folder of the workspace.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(train)
+    app.command()(retrain)
+    app.command()(predict)
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="The spec of the model.")],
+    *,
+    dataset: Annotated[str, typer.Option(help="Dataset version: latest, v3, mlops.churn@v3.")] = "latest",
+    address: AddressOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sweep, pick the best, pass it through the gates, register it as a model version."""
+    with command(home=home, as_json=as_json) as context:
+        loaded = load_spec(spec)
+        if address is not None:
+            run_remotely(context, address, ["train", str(spec), "--dataset", dataset])
+            return
+        # ray, mlflow, pyiceberg: seconds to import
+        from mlops_ray.control.connection import connect
+        from mlops_ray.control.operations import register
+        from mlops_ray.tracking import code_version
+        from mlops_ray.train import run_training
+
+        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
+        connect(context.workspace)
+        version = run_training(
+            loaded,
+            context.workspace,
+            dataset=dataset,
+            actor=context.actor,
+            clock=time.time,
+            code=code_version(Path.cwd()),
+            progress=context.progress,
+        )
+        context.answer(version, _version_text(version))
+
+
+def retrain(
+    model: Annotated[str, typer.Argument(help="Name of a registered model.")],
+    *,
+    trigger: Annotated[str | None, typer.Option(help="The trigger this retraining answers.")] = None,
+    address: AddressOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ingest what is new, train on it, and begin the delivery if the gates pass."""
+    with command(home=home, as_json=as_json) as context:
+        if address is not None:
+            run_remotely(context, address, ["retrain", model, *(["--trigger", trigger] if trigger else [])])
+            return
+        # ray, mlflow, pyiceberg: seconds to import
+        from mlops_ray.control.connection import connect
+        from mlops_ray.control.retrain_model import retrain_model
+
+        connect(context.workspace)
+        result = retrain_model(
+            context.store,
+            context.workspace,
+            model,
+            trigger=trigger,
+            actor=context.actor,
+            clock=time.time,
+            progress=context.progress,
+        )
+        rollout = result.rollout
+        after = f"rollout {rollout.id} has begun" if rollout is not None else f"not delivered: {result.reason}"
+        context.answer(result, f"{_version_text(result.version)}\n{after}" if result.version else after)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="Name of a deployed model.")],
+    *,
+    records: Annotated[str | None, typer.Option(help="JSON: one record, a list of records, or @file.")] = None,
+    source: Annotated[str | None, typer.Option("--input", help="Folder or s3:// of Parquet, scored on Ray.")] = None,
+    output: Annotated[str | None, typer.Option(help="Where the scored Parquet goes, with --input.")] = None,
+    version: Annotated[int | None, typer.Option(help="Model version [default: the champion].")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict records through the served model, or a whole folder of Parquet on Ray."""
+    with command(home=home, as_json=as_json) as context:
+        if records is not None and source is None:
+            _predict_records(context, model, records, version)
+        elif source is not None and output is not None and records is None:
+            _predict_files(context, model, source, output, version)
+        else:
+            raise typer.BadParameter("give --records, or --input together with --output")
+
+
+def _predict_records(context: Context, model: str, records: str, version: int | None) -> None:
+    from mlops_ray.control.client import ModelClient
+
+    text = Path(records[1:]).read_text(encoding="utf-8") if records.startswith("@") else records
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise RequestError(f"--records is not valid JSON: {error}") from None
+    rows = content if isinstance(content, list) else [content]
+    answer = ModelClient(context.workspace.serve, model).predict(rows, version=version)
+    lines = [f"{p['score']:.6g}" for p in answer["predictions"]]
+    context.answer(answer, f"{model} v{answer['model_version']} ({answer['role']}):\n" + "\n".join(lines))
+
+
+def _predict_files(context: Context, model: str, source: str, output: str, version: int | None) -> None:
+    # ray: seconds to import
+    from mlops_ray.control.batch_predict import batch_predict
+    from mlops_ray.control.connection import connect
+
+    connect(context.workspace)
+    result = batch_predict(context.store, model, source=source, output=output, version=version)
+    context.answer(result, f"{result.rows} rows scored by {model} v{result.version} into {result.output}")
+
+
+def _version_text(version: ModelVersionRecord) -> str:
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in version.metrics.items())
+    gates = "; ".join(result["message"] for result in version.gates.get("results", []))
+    return f"{version.model} v{version.version} on {version.dataset}: {metrics}\ngates {version.verdict}: {gates or 'none'}"

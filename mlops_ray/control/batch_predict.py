@@ -1,0 +1,71 @@
+"""Scores a whole folder of Parquet on Ray with one model version."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy
+
+from mlops_ray.errors import NotFoundError, SourceError
+from mlops_ray.model import encode, load_bundle
+from mlops_ray.store import Store
+
+__all__ = ["BatchPrediction", "batch_predict"]
+
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class BatchPrediction:
+    """What was scored."""
+
+    model: str
+    version: int
+    rows: int
+    output: str
+
+
+class _Scorer:
+    """Loads the version once in each worker, then scores block after block."""
+
+    def __init__(self, bundle_uri: str) -> None:
+        self._bundle = load_bundle(bundle_uri)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        scores = self._bundle.predictor.predict(encode(self._bundle.signature, rows))
+        scored = rows.append_column("score", pa.array(scores, pa.float64()))
+        if self._bundle.signature.task == "binary":
+            scored = scored.append_column("label", pa.array((np.asarray(scores) >= 0.5).astype(np.int64)))
+        return scored
+
+
+def batch_predict(
+    store: Store, model: str, *, source: str, output: str, version: int | None = None, workers: int = 2
+) -> BatchPrediction:
+    """Read Parquet at `source`, add `score` (and `label` for binary models), write Parquet to `output`.
+
+    Needs an initialised Ray; streams, so memory does not grow with the rows.
+
+    Raises:
+        NotFoundError: no such version, or the model has no champion.
+        SourceError: nothing to read at `source`.
+        SchemaError: a column of the model is missing or of another type.
+    """
+    chosen = store.model_version(model, version) if version is not None else store.champion(model)
+    if chosen is None:
+        raise NotFoundError(f"model {model!r} has no champion; deploy a version, or name one with --version")
+    try:
+        rows: Any = ray.data.read_parquet(source)
+    except (FileNotFoundError, OSError, pa.ArrowInvalid) as error:
+        raise SourceError(f"{source}: no Parquet to read ({str(error).splitlines()[0]})") from error
+    scored = rows.map_batches(
+        _Scorer,
+        fn_constructor_args=(chosen.bundle_uri,),
+        batch_size=_BATCH_ROWS,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=1, max_size=workers),
+    ).materialize()
+    scored.write_parquet(output)
+    return BatchPrediction(model, chosen.version, scored.count(), output)

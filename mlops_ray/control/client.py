@@ -1,0 +1,89 @@
+"""A small HTTP client for a served model; the command line and the tests use it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+import requests
+
+from mlops_ray.errors import ClusterError, RequestError, SourceError
+
+__all__ = ["ModelClient", "read_labels"]
+
+_TIMEOUT_S = 30.0
+
+
+class ModelClient:
+    """Talks to one model behind Ray Serve."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._base = f"{url.rstrip('/')}/v2/models/{model}"
+
+    def predict(self, records: Sequence[Mapping[str, Any]], *, version: int | None = None) -> dict[str, Any]:
+        """The answer of `/predict` to plain records.
+
+        Raises:
+            RequestError: the server refuses the request (its own message).
+            ClusterError: nobody answers.
+        """
+        path = "predict" if version is None else f"versions/{version}/predict"
+        return self._post(path, {"records": list(records)})
+
+    def send_labels(self, labels: Sequence[Mapping[str, Any]]) -> int:
+        """How many outcomes were kept; same errors as `predict`."""
+        return int(self._post("labels", {"labels": list(labels)})["kept"])
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        url = f"{self._base}/{path}"
+        try:
+            response = requests.post(url, json=body, timeout=_TIMEOUT_S)
+        except requests.RequestException as error:
+            raise ClusterError(
+                f"nobody answers at {url} ({type(error).__name__}); is `mlops-ray up` running?"
+            ) from error
+        try:
+            content: dict[str, Any] = response.json()
+        except ValueError:
+            content = {"error": response.text[:200]}
+        if response.status_code != 200:
+            message = str(content.get("error", content))
+            raise RequestError(message, str(content.get("path", "")), response.status_code)
+        return content
+
+
+def read_labels(file: Path) -> list[dict[str, Any]]:
+    """Outcomes from a CSV, JSON lines or Parquet file with request_id, label and maybe row.
+
+    Raises:
+        SourceError: no such file, another kind of file, or a column is missing.
+    """
+    table = _read(file)
+    missing = [name for name in ("request_id", "label") if name not in table.column_names]
+    if missing:
+        raise SourceError(f"{file}: expected columns request_id and label, found {', '.join(table.column_names)}")
+    names = [name for name in ("request_id", "label", "row") if name in table.column_names]
+    rows: list[dict[str, Any]] = table.select(names).to_pylist()
+    return [{**row, "request_id": str(row["request_id"]), "label": float(row["label"])} for row in rows]
+
+
+def _read(file: Path) -> pa.Table:
+    readers = {
+        ".csv": pyarrow.csv.read_csv,
+        ".json": pyarrow.json.read_json,
+        ".jsonl": pyarrow.json.read_json,
+        ".parquet": pyarrow.parquet.read_table,
+    }
+    reader = readers.get(file.suffix)
+    if reader is None:
+        raise SourceError(f"{file}: expected a file ending in {', '.join(readers)}")
+    try:
+        return reader(file)
+    except FileNotFoundError:
+        raise SourceError(f"{file}: no such file") from None
+    except (pa.ArrowInvalid, json.JSONDecodeError) as error:
+        raise SourceError(f"{file}: cannot be read: {error}") from None
