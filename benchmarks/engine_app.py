@@ -1,4 +1,4 @@
-"""This engine as in production, with one replica and every record captured: `python -m benchmarks.engine_app FOLDER PORT`."""
+"""This engine as in production, one replica, every record kept: `python -m benchmarks.engine_app FOLDER PORT`."""
 
 import sys
 import tempfile

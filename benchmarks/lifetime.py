@@ -1,4 +1,4 @@
-"""Servers under measurement live until their standard input closes: they end with whoever started them, however it ends."""
+"""Servers under measurement live until their standard input closes, so that they end with whoever started them."""
 
 import sys
 import threading

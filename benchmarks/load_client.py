@@ -1,4 +1,4 @@
-"""Closed-loop load over keep-alive connections: `python -m benchmarks.load_client URL BODIES --connections 16 --seconds 4`.
+"""Closed-loop load over keep-alive connections: `python -m benchmarks.load_client URL BODIES --connections 16`.
 
 Bare asyncio protocols on bytes that were made beforehand, so that the client costs far less than any server here; it
 says what it cost. The last line of stdout is one JSON object.
@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
 
 _WARM_UP_S = 0.7
+_PATIENCE_S = 10.0
 
 
 @dataclass
@@ -43,15 +45,14 @@ class _Connection(asyncio.Protocol):
         self._sent_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._run.open += 1
         self._send()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, separator, body = self._received.partition(b"\r\n\r\n")
-        if not separator or len(body) < _content_length(head):
+        if not separator or not _is_complete(head, body):
             return
         now_s = time.perf_counter()
         if self._sent_s >= self._run.measure_from_s:
@@ -88,8 +89,8 @@ async def _drive(url: str, bodies: list[str], connections: int, seconds: float) 
     run = _Run(itertools.cycle(requests), start_s, start_s + seconds, loop.create_future())
     cpu_s = time.process_time()
     for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(run), parts.hostname, parts.port)
-    await run.done
+        await loop.create_connection(lambda: _Connection(run), parts.hostname or "", parts.port or 80)
+    await asyncio.wait_for(run.done, _WARM_UP_S + seconds + _PATIENCE_S)
     cpu_s = time.process_time() - cpu_s
     ordered = sorted(run.latencies_s)
     return {
@@ -104,12 +105,14 @@ async def _drive(url: str, bodies: list[str], connections: int, seconds: float) 
     }
 
 
-def _content_length(head: bytes) -> int:
+def _is_complete(head: bytes, body: bytes) -> bool:
     lower = head.lower()
     at = lower.find(b"content-length:")
-    if at < 0:
-        raise RuntimeError(f"expected an answer with content-length, found {head!r}")
-    return int(lower[at + 15 :].split(b"\r\n", 1)[0])
+    if at >= 0:
+        return len(body) >= int(lower[at + 15 :].split(b"\r\n", 1)[0])
+    if b"transfer-encoding: chunked" in lower:
+        return body.endswith(b"0\r\n\r\n")
+    raise RuntimeError(f"expected an answer with content-length or in chunks, found {head!r}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One deployment on Ray Serve as it comes, behind its default proxy: `python -m benchmarks.ray_serve_app FOLDER PORT`."""
+"""One deployment on Ray Serve behind its default proxy: `python -m benchmarks.ray_serve_app FOLDER PORT`."""
 
 import sys
 import tempfile

@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from mlops_ray.control.local_cluster import free_port
 __all__ = ["ServerProcess", "System"]
 
 ROOT = Path(__file__).resolve().parents[1]
+_MARK = "MLOPS_RAY_BENCHMARK"
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 60.0
 
@@ -39,15 +40,17 @@ class ServerProcess:
     def __init__(self, system: System, folder: Path) -> None:
         self.system = system
         self._port = free_port()
-        self._log = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", system.module, str(folder), str(self._port)],
-            cwd=ROOT,
-            env=_environment(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self._mark = uuid.uuid4().hex
+        self._log = folder / f"{system.name}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", system.module, str(folder), str(self._port)],
+                cwd=ROOT,
+                env=_environment(os.environ) | {_MARK: self._mark},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def url(self) -> str:
@@ -71,7 +74,7 @@ class ServerProcess:
             raise RuntimeError(f"{self.system.name} answered {found}, expected {score}")
 
     def cpu_s(self) -> float:
-        """CPU seconds so far of the process and all its descendants that live."""
+        """CPU seconds so far of all its processes that live."""
         total = 0.0
         for process in self._family():
             try:
@@ -83,24 +86,24 @@ class ServerProcess:
 
     def stop(self) -> None:
         """End the server and whatever it started and left behind."""
-        family = self._family()
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        for process in family:
-            if process.is_running():
-                process.kill()
-        self._log.close()
+        for process in self._family():
+            process.kill()
 
     def _family(self) -> list[psutil.Process]:
+        """Found by the mark in their environment: HAProxy outlives its parent when it is reloaded."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            parent = psutil.Process(self._process.pid)
-            return [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+            return process.environ().get(_MARK) == self._mark
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
 
     def _ask(self, body: str) -> dict[str, Any] | None:
         request = urllib.request.Request(self.url, body.encode(), {"content-type": "application/json"})
@@ -112,8 +115,7 @@ class ServerProcess:
             return None
 
     def _log_tail(self) -> str:
-        self._log.seek(0)
-        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-20:])
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:

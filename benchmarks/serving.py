@@ -119,7 +119,7 @@ def _sample(server: ServerProcess, workload: Workload, connections: int, seconds
         *("--connections", str(connections), "--seconds", str(seconds)),
     ]
     cpu_s = server.cpu_s()
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
     sample: dict[str, Any] = json.loads(output.splitlines()[-1])
     if sample["failed"]:
         raise RuntimeError(f"{server.system.name}: {sample['failed']} requests failed, such as: {sample['problem']}")

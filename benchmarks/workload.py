@@ -1,4 +1,4 @@
-"""What every system under measurement gets: the same LightGBM model, the same request bodies, the same right answers."""
+"""What every system under measurement gets: one LightGBM model, the same request bodies, the same right answers."""
 
 import json
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """Fixtures every test may use: one Ray cluster per session, and an empty workspace per test."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,20 +21,20 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """A real local Ray cluster, its address; started once, on ports of its own."""
-    import ray
+def live() -> Iterator[Workspace]:
+    """The one cluster of the session, as `mlops-ray up` starts it; this process is connected to it."""
+    # ray: seconds to import, and most tests need none of it
+    from mlops_ray.control.local_cluster import LocalCluster, Ports
 
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
-    with tempfile.TemporaryDirectory(prefix="mr", dir="/tmp") as folder:
-        context = ray.init(
-            num_cpus=4,
-            include_dashboard=False,
-            namespace="mlops_ray",
-            object_store_memory=300_000_000,
-            _temp_dir=folder,
-            log_to_driver=False,
-        )
-        yield context.address_info["address"]
-        ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="mlops-ray-test-") as folder:
+        cluster = LocalCluster(Workspace.at(folder))
+        try:
+            yield cluster.up(Ports.free(), cpus=6, mlflow_ui=False, progress=lambda _: None)
+        finally:
+            cluster.down()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(live: Workspace) -> str:
+    """The address of the session's cluster, for tests that only need Ray."""
+    return live.ray_address

@@ -91,6 +91,8 @@ class Context:
 def command(*, home: Path | None, as_json: bool) -> Iterator[Context]:
     """Run a command: an error of ours ends it with exit code 1 and a sentence, never with a stack trace."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("ray.data", "ray.serve", "mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     context = Context(home=home, as_json=as_json)
     try:
         yield context

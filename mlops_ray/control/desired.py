@@ -5,9 +5,13 @@ from dataclasses import replace
 from mlops_ray.rollout import Phase, RolloutState
 from mlops_ray.store import RolloutRecord, RouteRecord
 
-__all__ = ["desired_route", "versions_wanted"]
+__all__ = ["UNDO", "desired_route", "versions_kept", "versions_wanted"]
 
-_WITH_CANARY = (Phase.CANARY, Phase.PAUSED)
+UNDO = "undo"
+"""Key in a rollout's content: the route's `previous` when it began, to be put back when it is withdrawn."""
+
+_WANTED = (Phase.STARTING, Phase.CANARY, Phase.PAUSED, Phase.PROMOTING)
+_WITHDRAWN = (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED)
 
 
 def desired_route(
@@ -18,29 +22,38 @@ def desired_route(
         model=rollout.model, epoch=0, champion=None, canary=None, share=0.0, salt="", previous=None, updated_s=now_s
     )
     wanted = _wanted(base, rollout, state)
-    if (wanted.champion, wanted.canary, wanted.share) == (base.champion, base.canary, base.share):
-        return None
-    return replace(wanted, epoch=base.epoch + 1, updated_s=now_s)
+    return None if wanted == base else replace(wanted, epoch=base.epoch + 1, updated_s=now_s)
 
 
 def versions_wanted(rollout: RolloutRecord, phase: Phase) -> set[int]:
     """Versions that need an application of their own in this phase."""
     if rollout.previous is None:
         return set()
-    return {rollout.version} if phase in (Phase.STARTING, Phase.CANARY, Phase.PAUSED, Phase.PROMOTING) else set()
+    return {rollout.version} if phase in _WANTED else set()
+
+
+def versions_kept(rollout: RolloutRecord, phase: Phase) -> set[int]:
+    """Versions whose application stays if it is there: replicas ask it until they know that its share is 0."""
+    if rollout.previous is not None and phase is Phase.ROLLING_BACK:
+        return {rollout.version}
+    return versions_wanted(rollout, phase)
 
 
 def _wanted(base: RouteRecord, rollout: RolloutRecord, state: RolloutState) -> RouteRecord:
     phase = state.phase
-    if phase in _WITH_CANARY and state.share > 0:
+    if phase in (Phase.CANARY, Phase.PAUSED) and state.share > 0:
         return replace(base, canary=rollout.version, share=state.share, salt=rollout.id)
     if phase in (Phase.PROMOTING, Phase.COMPLETED):
-        previous = base.previous if base.champion == rollout.version else base.champion
-        return replace(base, champion=rollout.version, canary=None, share=0.0, previous=previous)
-    if phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED) and rollout.version in (
-        base.canary,
-        base.champion,
-    ):
-        champion = rollout.previous if base.champion == rollout.version else base.champion
-        return replace(base, champion=champion, canary=None, share=0.0, previous=None)
+        return _promoted(base, rollout)
+    if phase in _WITHDRAWN and base.champion == rollout.version:
+        undo = rollout.state.get(UNDO)
+        return replace(base, champion=rollout.previous, canary=None, share=0.0, previous=undo)
+    if phase in _WITHDRAWN and base.canary == rollout.version:
+        return replace(base, canary=None, share=0.0)
     return base
+
+
+def _promoted(base: RouteRecord, rollout: RolloutRecord) -> RouteRecord:
+    if base.champion == rollout.version:
+        return replace(base, canary=None, share=0.0)
+    return replace(base, champion=rollout.version, canary=None, share=0.0, previous=base.champion)

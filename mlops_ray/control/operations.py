@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlops_ray.control.reconciler import load_state, saved_state
-from mlops_ray.data import IngestResult, ingest
+from mlops_ray.control.approvals import standing_approvals
+from mlops_ray.control.rollout_record import begun, change_rollout, load_state
+from mlops_ray.data import DatasetTable, DatasetVersion, IngestResult, ingest
 from mlops_ray.errors import ConflictError, GateError, NotFoundError, RolloutError
 from mlops_ray.rollout import Action, begin, command
 from mlops_ray.spec import ModelSpec, Workspace
@@ -23,6 +24,8 @@ from mlops_ray.store import (
 from mlops_ray.verdict import Verdict
 
 __all__ = ["approve", "command_rollout", "deploy", "ingest_batch", "register", "roll_back_champion", "stored_spec"]
+
+_COMMITTED = "dataset.committed"
 
 
 def register(store: Store, spec: ModelSpec, *, actor: str, now_s: float) -> None:
@@ -60,7 +63,15 @@ def ingest_batch(
 ) -> IngestResult:
     """Commit the new files of the spec's source as a dataset version, and say so in the audit chain once."""
     result = ingest(spec, workspace, now_s=clock(), run_id=uuid.uuid4().hex, progress=progress)
-    version = result.version
+    # By what is missing, not by `committed`: an ingest killed after its commit gets its event from the next one.
+    known = {event.subject for event in store.events(kind=_COMMITTED)}
+    for version in DatasetTable.of(spec, workspace).versions():
+        if version.ref not in known:
+            _tell_of(store, version, actor=actor, now_s=clock())
+    return result
+
+
+def _tell_of(store: Store, version: DatasetVersion, *, actor: str, now_s: float) -> None:
     payload = {
         "rows": version.rows,
         "added_rows": version.added_rows,
@@ -69,41 +80,39 @@ def ingest_batch(
         "digest": version.digest,
         "sources": [source.uri for source in version.sources],
     }
-    # Asked by subject, not by `committed`: an ingest killed after its commit gets its event from the next one.
-    if not store.events(subject=version.ref, kind="dataset.committed", limit=1):
-        with store.change(Event("dataset.committed", version.ref, payload, actor, clock())):
-            pass
-    return result
+    with store.change(Event(_COMMITTED, version.ref, payload, actor, now_s)) as change:
+        # Other writers wait from here on, so nobody can have told of it between this look and the write.
+        if store.events(subject=version.ref, kind=_COMMITTED, limit=1):
+            change.skip()
 
 
 def deploy(store: Store, spec: ModelSpec, *, version: int | None = None, actor: str, now_s: float) -> RolloutRecord:
     """Begin the delivery of a version, the newest candidate by default; the control actor carries it out.
 
+    What is refused changes nothing, not even the stored spec.
+
     Raises:
         NotFoundError: no such version, or no candidate.
-        GateError: its gates did not pass, or it was rolled back and not approved since.
+        GateError: its gates did not pass, or it was turned down and not approved since.
         ConflictError: another rollout of the model is under way, or it is the champion.
     """
-    register(store, spec, actor=actor, now_s=now_s)
     chosen = store.model_version(spec.name, version) if version is not None else _newest_candidate(store, spec.name)
     _refuse_unfit(store, chosen)
+    register(store, spec, actor=actor, now_s=now_s)
     payload = {"model": spec.name, "version": chosen.version}
     rollout_id = f"{spec.name}-v{chosen.version}-{uuid.uuid4().hex[:8]}"
     with store.change(Event("rollout.begun", rollout_id, payload, actor, now_s)) as change:
+        # Once more where nobody else is writing: much may have happened since.
+        _refuse_unfit(change, change.model_version(spec.name, chosen.version))
         champion = change.champion(spec.name)
-        state = begin(now_s, analysis=spec.rollout.analysis, needs_approval=spec.approval.required > 0)
-        record = RolloutRecord(
-            id=rollout_id,
-            model=spec.name,
-            version=chosen.version,
+        record = begun(
+            rollout_id,
+            spec.name,
+            chosen.version,
             previous=champion.version if champion is not None else None,
-            phase=state.phase.value,
-            state={},
-            revision=1,
-            created_s=now_s,
-            updated_s=now_s,
+            route=change.route(spec.name),
+            state=begin(now_s, analysis=spec.rollout.analysis, needs_approval=spec.approval.required > 0),
         )
-        record = saved_state(record, state, ("", 0), now_s)
         change.put_rollout(record, expected_revision=None)
     return record
 
@@ -115,16 +124,22 @@ def approve(
 
     Raises:
         NotFoundError: no such version.
+        RolloutError: a no to the champion, which only a rollback takes away.
     """
     store.model_version(model, version)
     kind = "version.approved" if approved else "version.rejected"
     payload = {"model": model, "version": version, "reason": reason}
     with store.change(Event(kind, f"{model}@{version}", payload, approver, now_s)) as change:
         change.put_approval(ApprovalRecord(model, version, approver, approved, reason, now_s))
+        if approved:
+            return
+        stage = change.model_version(model, version).stage
         active = [r for r in change.rollouts(model, active_only=True) if r.version == version]
-        if not approved and active:
+        if stage is Stage.CHAMPION:
+            raise RolloutError(f"{model} version {version} is the champion; `mlops-ray rollback {model}` takes it away")
+        if active:
             _command(change, active[0], "reject", by=approver, reason=reason, now_s=now_s)
-        elif not approved and change.model_version(model, version).stage is Stage.CANDIDATE:
+        elif stage in (Stage.CANDIDATE, Stage.RETIRED):
             change.set_stage(model, version, Stage.REJECTED)
 
 
@@ -155,13 +170,14 @@ def roll_back_champion(store: Store, model: str, *, by: str, reason: str, now_s:
         raise RolloutError(f"rollback: model {model!r} has no previous champion to go back to")
     payload = {"model": model, "from": route.champion, "to": route.previous, "reason": reason}
     with store.change(Event("champion.rolled_back", model, payload, by, now_s)) as change:
-        found = change.route(model)
-        if found != route:
+        if change.route(model) != route or change.rollouts(model, active_only=True):
             raise ConflictError(f"the route of {model!r} has just changed; look at it and try again")
         after = replace(route, epoch=route.epoch + 1, champion=route.previous, previous=None, updated_s=now_s)
         change.put_route(after)
         change.set_stage(model, route.previous, Stage.CHAMPION)
         change.set_stage(model, route.champion, Stage.ROLLED_BACK)
+        # Turned down by a person: approvals from before do not let it in again.
+        change.put_approval(ApprovalRecord(model, route.champion, by, False, f"rolled back: {reason}", now_s))
     return after
 
 
@@ -169,9 +185,7 @@ def _command(
     change: Change, rollout: RolloutRecord, action: Action, *, by: str, reason: str, now_s: float
 ) -> RolloutRecord:
     state, cursor = load_state(rollout)
-    after = command(state, action, now_s, by=by, reason=reason)
-    record = saved_state(rollout, after, cursor, now_s)
-    return change.put_rollout(record, expected_revision=rollout.revision)
+    return change_rollout(change, rollout, command(state, action, now_s, by=by, reason=reason), cursor, now_s)
 
 
 def _newest_candidate(store: Store, model: str) -> ModelVersionRecord:
@@ -181,17 +195,22 @@ def _newest_candidate(store: Store, model: str) -> ModelVersionRecord:
     return max(candidates, key=lambda v: v.version)
 
 
-def _refuse_unfit(store: Store, chosen: ModelVersionRecord) -> None:
+def _refuse_unfit(reads: Store | Change, chosen: ModelVersionRecord) -> None:
     name = f"{chosen.model} version {chosen.version}"
     if chosen.stage is Stage.CHAMPION:
         raise ConflictError(f"{name} is the champion already")
+    active = reads.rollouts(chosen.model, active_only=True)
+    if active:
+        raise ConflictError(
+            f"model {chosen.model!r} is being delivered: rollout {active[0].id!r} of version {active[0].version} is "
+            f"{active[0].phase}; wait for its end, or abort it first"
+        )
     if chosen.verdict != Verdict.PASS:
         failed = [r["message"] for r in chosen.gates.get("results", []) if r.get("verdict") != Verdict.PASS]
         raise GateError(f"{name} did not pass its gates ({chosen.verdict}): {'; '.join(failed) or 'no details'}")
     if chosen.stage in (Stage.ROLLED_BACK, Stage.REJECTED):
-        ended_s = max((r.updated_s for r in store.rollouts(chosen.model) if r.version == chosen.version), default=0.0)
-        again = [a for a in store.approvals(chosen.model, chosen.version) if a.approved and a.at_s > ended_s]
-        if not again:
+        approvals = reads.approvals(chosen.model, chosen.version)
+        if not standing_approvals(approvals, reads.rollouts(chosen.model), version=chosen.version):
             raise GateError(
                 f"{name} is {chosen.stage.value.replace('_', ' ')}; look why, then `mlops-ray approve {chosen.model} "
                 f"{chosen.version}` allows to deploy it again"

@@ -19,6 +19,7 @@ class Processes:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._file = home / "processes.json"
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> int:
         """Start `command` in the background, its output in `<home>/logs/<name>.log`; the process id."""
@@ -33,6 +34,7 @@ class Processes:
                 env=dict(environment),
                 start_new_session=True,
             )
+        self._children[name] = process
         known = self._read()
         known[name] = {"pid": process.pid, "started_s": psutil.Process(process.pid).create_time()}
         self._write(known)
@@ -77,6 +79,9 @@ class Processes:
         return True
 
     def _forget(self, name: str) -> None:
+        child = self._children.pop(name, None)
+        if child is not None:
+            child.poll()  # a child that has ended is a zombie until its parent asks
         known = self._read()
         if known.pop(name, None) is not None:
             self._write(known)

@@ -1,6 +1,7 @@
 """Retrainings as jobs of this Ray cluster."""
 
 import logging
+import shlex
 import sys
 
 from ray.job_submission import JobStatus, JobSubmissionClient
@@ -30,7 +31,8 @@ class RayJobs:
     def submit(self, submission_id: str, *, model: str, trigger: str) -> None:
         """See `Jobs.submit`."""
         python = sys.executable
-        command = f"{python} -m mlops_ray.cli --home {self._workspace.home} retrain {model} --trigger {trigger} --json"
+        home = shlex.quote(self._workspace.home)
+        command = f"{python} -m mlops_ray.cli retrain {model} --trigger {trigger} --home {home} --json"
         environment = {
             f"MLOPS_RAY_{k.upper()}": v for k, v in self._workspace.model_dump().items() if k != "ray_address"
         }
@@ -52,8 +54,14 @@ class RayJobs:
             if "does not exist" in str(error) or "404" in str(error):
                 return "unknown", ""
             raise
-        words = (details.message or "").strip().splitlines()
-        return _STATES[details.status], words[-1] if words else ""
+        state = _STATES[details.status]
+        return state, self._cause(submission_id) if state == "failed" else ""
+
+    def _cause(self, submission_id: str) -> str:
+        """The error line a failed job ended with, else the last line it wrote."""
+        lines = [line for line in self._connected().get_job_logs(submission_id).splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines or ["it wrote nothing"])[-1]
 
     def _connected(self) -> JobSubmissionClient:
         if self._client is None:

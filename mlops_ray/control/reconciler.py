@@ -3,25 +3,24 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
-from mlops_ray.control.desired import desired_route, versions_wanted
+from mlops_ray.control.approvals import standing_approvals
+from mlops_ray.control.desired import versions_kept, versions_wanted
+from mlops_ray.control.rollout_record import change_rollout, load_state
 from mlops_ray.errors import ConflictError, MlopsRayError
+from mlops_ray.monitor import Cursor
 from mlops_ray.rollout import Block, Evidence, Observation, Phase, RolloutState, advance, fold, moved
 from mlops_ray.serve import Applied, AppStatus, Hosting, app_name
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import ApprovalRecord, Event, RolloutRecord, RouteRecord, Stage, Store
+from mlops_ray.store import Event, RolloutRecord, RouteRecord, Store
 
-__all__ = ["Evidences", "Reconciler", "load_state", "saved_state"]
+__all__ = ["Cursor", "Evidences", "Reconciler"]
 
 _log = logging.getLogger(__name__)
 _ACTOR = "control"
 _SAVE_EVIDENCE_S = 10.0
 _REPUSH_S = 5.0
-_STAGES = {Phase.COMPLETED: Stage.CHAMPION, Phase.ROLLED_BACK: Stage.ROLLED_BACK, Phase.ABORTED: Stage.REJECTED}
-
-Cursor = tuple[str, int]
-_START: Cursor = ("", 0)
 
 
 class Evidences(Protocol):
@@ -54,42 +53,48 @@ class Reconciler:
         self._pushed: dict[str, tuple[int, float]] = {}
 
     def tick(self) -> None:
-        """One look at every model."""
+        """One look at every model; what goes wrong with one does not keep the others waiting."""
         statuses = self._hosting.statuses()
         for record in self._store.models():
             try:
-                spec = ModelSpec.model_validate_json(record.spec_json)
-                self._reconcile(spec, statuses)
+                self._reconcile(ModelSpec.model_validate_json(record.spec_json), statuses)
             except ConflictError as error:
                 _log.info("model %s changed meanwhile, looks again: %s", record.name, error)
             except MlopsRayError as error:
                 _log.warning("model %s: %s", record.name, error)
+            except Exception:  # noqa: BLE001 - the border of one model to the others
+                _log.exception("model %s: its tick failed; goes on", record.name)
 
     def _reconcile(self, spec: ModelSpec, statuses: Mapping[str, AppStatus]) -> None:
         active = self._store.rollouts(spec.name, active_only=True)
         wanted: set[int] = set()
+        kept: set[int] = set()
         for rollout in active:
             state = self._step(spec, rollout, statuses)
             wanted |= versions_wanted(rollout, state.phase)
-        self._converge_apps(spec, wanted, statuses)
+            kept |= versions_kept(rollout, state.phase)
+            if state.phase.ended:
+                self._seen.pop(rollout.id, None)
         route = self._store.route(spec.name)
-        if route is not None:
+        if route is not None and spec.name in statuses:
             self._push(route)
+        self._converge_front(spec, route, statuses)
+        self._converge_versions(spec, wanted, kept, statuses)
 
     # -- one rollout ---------------------------------------------------------------------------------------------------
 
     def _step(self, spec: ModelSpec, rollout: RolloutRecord, statuses: Mapping[str, AppStatus]) -> RolloutState:
-        state, cursor = load_state(rollout)
+        state, saved_cursor = load_state(rollout)
+        cursor, saved_s = saved_cursor, self._clock()
         seen = self._seen.get(rollout.id)
         if seen is not None and seen.revision == rollout.revision:
-            state, cursor = replace(state, evidence=seen.evidence), seen.cursor
-        state, cursor, fresh = self._with_evidence(spec, rollout, state, cursor)
+            state, cursor, saved_s = replace(state, evidence=seen.evidence), seen.cursor, seen.saved_s
+        state, cursor = self._with_evidence(spec, rollout, state, cursor)
         after = self._next(spec, rollout, state, statuses)
         now_s = self._clock()
-        saved_s = seen.saved_s if seen is not None else now_s
         if after != state:
             self._save(rollout, after, cursor, now_s)
-        elif fresh and now_s - saved_s >= _SAVE_EVIDENCE_S:
+        elif cursor != saved_cursor and now_s - saved_s >= _SAVE_EVIDENCE_S:
             self._save_evidence(rollout, state, cursor, now_s)
         else:
             self._seen[rollout.id] = _Seen(rollout.revision, state.evidence, cursor, saved_s)
@@ -97,20 +102,22 @@ class Reconciler:
 
     def _with_evidence(
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, cursor: Cursor
-    ) -> tuple[RolloutState, Cursor, bool]:
+    ) -> tuple[RolloutState, Cursor]:
         if state.phase not in (Phase.CANARY, Phase.PAUSED):
-            return state, cursor, False
+            return state, cursor
         cursor, blocks = self._evidences.evidence(spec.name, rollout.version, cursor)
         evidence = state.evidence
         for block in blocks:
             evidence = fold(evidence, block, spec.rollout.analysis)
-        return replace(state, evidence=evidence), cursor, bool(blocks)
+        return replace(state, evidence=evidence), cursor
 
     def _next(
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, statuses: Mapping[str, AppStatus]
     ) -> RolloutState:
         now_s = self._clock()
         if rollout.previous is None and state.phase is Phase.STARTING:
+            if spec.name in statuses:
+                return state  # the front door of an earlier attempt: once it is gone, this one's is opened
             # The first champion has nobody to be compared with, and no user who could be hurt by a change.
             return moved(state, Phase.PROMOTING, now_s, "first version: nothing to compare with")
         return advance(state, self._observe(spec, rollout, state, statuses), spec.rollout, now_s)
@@ -119,36 +126,42 @@ class Reconciler:
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, statuses: Mapping[str, AppStatus]
     ) -> Observation:
         # A first version has no application of its own: it comes up as the front door.
-        name = spec.name if rollout.previous is None else app_name(spec.name, rollout.version)
-        app = statuses.get(name)
-        applied = self._applied(spec, state)
+        app = statuses.get(spec.name if rollout.previous is None else app_name(spec.name, rollout.version))
+        route = self._store.route(spec.name)
+        applied = self._applied(route, state, statuses)
         return Observation(
-            approved=_approved(self._store.approvals(spec.name, rollout.version), spec.approval.required),
+            approved=state.phase is Phase.WAITING and self._approved(spec, rollout),
             canary_ready=app is not None and app.ready,
-            canary_failed=app.failed if app is not None else None,
+            canary_failed=(app.failed if app is not None else None) or self._overdue(spec, state),
             promoted=bool(applied) and all(a.champion == rollout.version for a in applied),
-            withdrawn=self._withdrawn(spec, rollout, applied),
+            withdrawn=_withdrawn(route, rollout, applied),
         )
 
-    def _applied(self, spec: ModelSpec, state: RolloutState) -> list[Applied]:
+    def _approved(self, spec: ModelSpec, rollout: RolloutRecord) -> bool:
+        approvals = self._store.approvals(spec.name, rollout.version)
+        standing = standing_approvals(approvals, self._store.rollouts(spec.name), version=rollout.version)
+        return len(standing) >= spec.approval.required
+
+    def _overdue(self, spec: ModelSpec, state: RolloutState) -> str | None:
+        """Replicas that cannot load the version keep the champion they have, and would for ever."""
+        waits_s = spec.rollout.ready_timeout_s
+        if state.phase is not Phase.PROMOTING or self._clock() - state.phase_since_s <= waits_s:
+            return None
+        return f"not every champion replica took it over within {waits_s:g} s"
+
+    def _applied(
+        self, route: RouteRecord | None, state: RolloutState, statuses: Mapping[str, AppStatus]
+    ) -> list[Applied]:
         """What the replicas hold, asked only where the answer matters."""
         if state.phase not in (Phase.PROMOTING, Phase.ROLLING_BACK):
             return []
-        route = self._store.route(spec.name)
-        return self._hosting.push(route) if route is not None and route.champion is not None else []
-
-    def _withdrawn(self, spec: ModelSpec, rollout: RolloutRecord, applied: list[Applied]) -> bool:
-        route = self._store.route(spec.name)
-        if route is None or route.champion is None:
-            return True
-        if route.canary is not None or route.champion == rollout.version:
-            return False
-        return bool(applied) and all(a.canary is None and a.champion == route.champion for a in applied)
+        if route is None or route.champion is None or route.model not in statuses:
+            return []
+        return self._hosting.push(route)
 
     # -- the store -----------------------------------------------------------------------------------------------------
 
     def _save(self, rollout: RolloutRecord, state: RolloutState, cursor: Cursor, now_s: float) -> None:
-        """The new state, the route it asks for and the stage it gives the version, in one transaction."""
         mark = state.history[-1]
         payload = {
             "model": rollout.model,
@@ -158,16 +171,10 @@ class Reconciler:
             "reason": mark.reason,
             "canary_requests": state.evidence.canary_requests,
         }
-        route = desired_route(self._store.route(rollout.model), rollout, state, now_s)
-        record = saved_state(rollout, state, cursor, now_s)
         event = Event(f"rollout.{state.phase.value.lower()}", rollout.id, payload, _ACTOR, now_s)
         with self._store.change(event) as change:
-            change.put_rollout(record, expected_revision=rollout.revision)
-            if route is not None:
-                change.put_route(route)
-            if state.phase in _STAGES:
-                change.set_stage(rollout.model, rollout.version, _STAGES[state.phase])
-        self._seen[rollout.id] = _Seen(rollout.revision + 1, state.evidence, cursor, now_s)
+            stored = change_rollout(change, rollout, state, cursor, now_s)
+        self._seen[rollout.id] = _Seen(stored.revision, state.evidence, cursor, now_s)
         _log.info(
             "rollout %s: %s, step %d, share %g: %s", rollout.id, state.phase, state.step, state.share, mark.reason
         )
@@ -176,22 +183,28 @@ class Reconciler:
         evidence = state.evidence
         payload = {"canary_requests": evidence.canary_requests, "champion_requests": evidence.champion_requests}
         with self._store.change(Event("rollout.observed", rollout.id, payload, _ACTOR, now_s)) as change:
-            change.put_rollout(saved_state(rollout, state, cursor, now_s), expected_revision=rollout.revision)
-        self._seen[rollout.id] = _Seen(rollout.revision + 1, evidence, cursor, now_s)
+            stored = change_rollout(change, rollout, state, cursor, now_s)
+        self._seen[rollout.id] = _Seen(stored.revision, evidence, cursor, now_s)
 
     # -- the cluster ---------------------------------------------------------------------------------------------------
 
-    def _converge_apps(self, spec: ModelSpec, wanted: set[int], statuses: Mapping[str, AppStatus]) -> None:
-        route = self._store.route(spec.name)
-        if route is not None and route.champion is not None and spec.name not in statuses:
+    def _converge_front(self, spec: ModelSpec, route: RouteRecord | None, statuses: Mapping[str, AppStatus]) -> None:
+        has_champion = route is not None and route.champion is not None
+        if has_champion and spec.name not in statuses:
             self._hosting.open_front(spec)
-        names = {app_name(spec.name, version): version for version in wanted}
-        for name, version in names.items():
-            if name not in statuses:
+        elif not has_champion and spec.name in statuses:
+            self._hosting.close(spec.name)
+
+    def _converge_versions(
+        self, spec: ModelSpec, wanted: set[int], kept: set[int], statuses: Mapping[str, AppStatus]
+    ) -> None:
+        for version in sorted(wanted):
+            if app_name(spec.name, version) not in statuses:
                 self._hosting.open_version(spec, version)
         prefix = app_name(spec.name, 0)[:-1]
         for name in statuses:
-            if name.startswith(prefix) and name[len(prefix) :].isdigit() and name not in names:
+            number = name.removeprefix(prefix)
+            if name.startswith(prefix) and number.isdigit() and int(number) not in kept:
                 self._hosting.close(name)
 
     def _push(self, route: RouteRecord) -> None:
@@ -206,19 +219,9 @@ class Reconciler:
             self._pushed[route.model] = (route.epoch, now_s)
 
 
-def load_state(rollout: RolloutRecord) -> tuple[RolloutState, Cursor]:
-    """The state of a rollout as it was saved, and where its evidence goes on."""
-    cursor = rollout.state.get("cursor", _START)
-    return RolloutState.from_json(rollout.state["rollout"]), (cursor[0], cursor[1])
-
-
-def saved_state(rollout: RolloutRecord, state: RolloutState, cursor: Cursor, now_s: float) -> RolloutRecord:
-    """The record that keeps `state`."""
-    content: dict[str, Any] = {"rollout": state.to_json(), "cursor": list(cursor)}
-    return replace(rollout, phase=state.phase.value, state=content, updated_s=now_s)
-
-
-def _approved(approvals: list[ApprovalRecord], required: int) -> bool:
-    if any(not approval.approved for approval in approvals):
+def _withdrawn(route: RouteRecord | None, rollout: RolloutRecord, applied: list[Applied]) -> bool:
+    if route is None or route.champion is None:
+        return True
+    if rollout.version in (route.canary, route.champion):
         return False
-    return len({approval.approver for approval in approvals}) >= required
+    return bool(applied) and all(a.canary is None and a.champion == route.champion for a in applied)

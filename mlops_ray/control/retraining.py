@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, Protocol
 
-from mlops_ray.control.guards import superseded_by, waits_for
+from mlops_ray.control.guards import STARTED_S, superseded_by, waits_for
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import AlertRecord, Event, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Change, Event, Store, TriggerRecord
 
 __all__ = ["JobState", "Jobs", "Retraining", "submission_id_of"]
 
@@ -41,7 +41,7 @@ class Retraining:
         """One look at a model's alerts and triggers."""
         self._take_causes(spec)
         for trigger in self._store.triggers(spec.name, state="submitted"):
-            self._follow(trigger)
+            self._follow(spec, trigger)
         for trigger in self._store.triggers(spec.name, state="pending"):
             self._consider(spec, trigger)
 
@@ -73,38 +73,61 @@ class Retraining:
 
     def _consider(self, spec: ModelSpec, trigger: TriggerRecord) -> None:
         now_s = self._clock()
-        others = [t for t in self._store.triggers(spec.name) if t.id != trigger.id]
-        newer = superseded_by(trigger, others)
-        if newer is not None:
-            self._put(replace(trigger, state="refused", reason=f"retraining {newer.id} was started since"), now_s)
-            return
-        active = bool(self._store.rollouts(spec.name, active_only=True))
-        reason = waits_for(others, spec.retrain.guards, rollout_active=active, now_s=now_s)
-        if reason is not None:
-            _log.debug("trigger %s waits: %s", trigger.id, reason)
-            return
-        submission_id = submission_id_of(trigger.id)
+        decided = _decided(self._store, spec, trigger, now_s)
         # Written before the job is submitted: after a crash in between, `_follow` submits it again under the same id.
-        self._put(replace(trigger, state="submitted", submission_id=submission_id, reason="guards passed"), now_s)
-        self._jobs.submit(submission_id, model=spec.name, trigger=trigger.id)
+        if decided is None or not self._put(spec, trigger, decided):
+            return
+        if decided.submission_id is not None:
+            self._jobs.submit(decided.submission_id, model=spec.name, trigger=trigger.id)
 
-    def _follow(self, trigger: TriggerRecord) -> None:
+    def _follow(self, spec: ModelSpec, trigger: TriggerRecord) -> None:
         assert trigger.submission_id is not None, "a submitted trigger has its submission id"
         state, words = self._jobs.state(trigger.submission_id)
         if state == "unknown":
             self._jobs.submit(trigger.submission_id, model=trigger.model, trigger=trigger.id)
         elif state in ("succeeded", "failed"):
-            self._put(replace(trigger, state=state, reason=words), self._clock())
+            self._put(spec, trigger, replace(trigger, state=state, reason=words, updated_s=self._clock()))
 
-    def _put(self, trigger: TriggerRecord, now_s: float) -> None:
+    def _put(self, spec: ModelSpec, before: TriggerRecord, after: TriggerRecord) -> bool:
+        """Write a decision, unless somebody else has moved the trigger or made the decision wrong meanwhile."""
         payload = {
-            "model": trigger.model,
-            "cause": trigger.cause,
-            "submission_id": trigger.submission_id,
-            "reason": trigger.reason,
+            "model": after.model,
+            "cause": after.cause,
+            "submission_id": after.submission_id,
+            "reason": after.reason,
         }
-        with self._store.change(Event(f"trigger.{trigger.state}", trigger.id, payload, _ACTOR, now_s)) as change:
-            change.put_trigger(replace(trigger, updated_s=now_s))
+        event = Event(f"trigger.{after.state}", after.id, payload, _ACTOR, after.updated_s)
+        with self._store.change(event) as change:
+            moved = change.trigger(before.id) != before
+            if moved or (before.state == "pending" and _decided(change, spec, before, after.updated_s) != after):
+                change.skip()
+                return False
+            change.put_trigger(after)
+        return True
+
+
+def _decided(reads: Store | Change, spec: ModelSpec, trigger: TriggerRecord, now_s: float) -> TriggerRecord | None:
+    """What a pending trigger becomes now; None while it has to wait."""
+    alert = trigger.evidence["alert"]
+    if reads.alert(alert).state == "resolved":
+        return replace(trigger, state="refused", reason=f"alert {alert} is resolved", updated_s=now_s)
+    others = [t for t in reads.triggers(spec.name) if t.id != trigger.id]
+    newer = superseded_by(trigger, others)
+    if newer is not None:
+        return replace(trigger, state="refused", reason=f"retraining {newer.id} was started since", updated_s=now_s)
+    active = bool(reads.rollouts(spec.name, active_only=True))
+    reason = waits_for(others, spec.retrain.guards, rollout_active=active, now_s=now_s)
+    if reason is not None:
+        _log.debug("trigger %s waits: %s", trigger.id, reason)
+        return None
+    return replace(
+        trigger,
+        state="submitted",
+        submission_id=submission_id_of(trigger.id),
+        evidence={**trigger.evidence, STARTED_S: now_s},
+        reason="guards passed",
+        updated_s=now_s,
+    )
 
 
 def submission_id_of(trigger_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The demo: one model goes round the whole loop under traffic, on a cluster of its own, and is told about at the end."""
+"""The demo: one model goes round the whole loop under traffic, on a cluster of its own, and tells what happened."""
 
 import json
 import os
@@ -159,7 +159,7 @@ class _Scenario:
             self._await_phase(self._newest_rollout(), Phase.COMPLETED, timeout_s=180)
         with step("bad version", "a version with a leak that no offline gate can see"):
             leaky = self.spec.train.model_copy(
-                update={"trainer": "mlops_ray.demo.flaky:train", "trials": 1, "max_iterations": 40}
+                update={"trainer": "mlops_ray.demo.flaky:train", "trials": 1, "space": {"learning_rate": 0.08}}
             )
             self._await_phase(
                 self._deploy(self._train(self.spec.model_copy(update={"train": leaky}))),

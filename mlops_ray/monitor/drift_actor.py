@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from mlops_ray.errors import ClusterError, MlopsRayError, NotFoundError
+from mlops_ray.errors import ClusterError, MlopsRayError, NotFoundError, StoreError
+from mlops_ray.monitor.evidence_ledger import Cursor
 from mlops_ray.monitor.model_monitor import ModelMonitor
 from mlops_ray.rollout import Block
 from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
@@ -44,7 +45,7 @@ class DriftWatch:
         with self._lock:
             self._monitor(model).keep_labels(name, labels, time.time())
 
-    def evidence(self, model: str, canary: int, cursor: tuple[str, int]) -> tuple[tuple[str, int], list[Block]]:
+    def evidence(self, model: str, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
         """Blocks of evidence on a canary after the cursor."""
         with self._lock:
             return self._monitor(model).evidence(canary, cursor)
@@ -69,7 +70,11 @@ class DriftWatch:
     def _begin(self, spec: ModelSpec) -> ModelMonitor:
         now_s = time.time()
         monitor = ModelMonitor(spec, self._workspace, self._store, now_s=now_s)
-        monitor.follow(now_s)
+        try:
+            monitor.follow(now_s)
+        except MlopsRayError as error:
+            # Records and labels are kept all the same; the next tick looks again.
+            _log.warning("model %s cannot be watched yet: %s", spec.name, error)
         return monitor
 
     def _spec(self, name: str) -> ModelSpec | None:
@@ -80,11 +85,16 @@ class DriftWatch:
         while True:
             time.sleep(_TICK_S)
             try:
-                for record in self._store.models():
-                    self._tick(record.name)
-            except Exception:  # noqa: BLE001 - a process boundary of its own
-                # The thread is the actor's heart: without it nothing is judged, and nobody would notice.
-                _log.exception("judging failed; goes on")
+                names = [record.name for record in self._store.models()]
+            except StoreError as error:
+                _log.warning("models not read, goes on: %s", error)
+                continue
+            for name in names:
+                try:
+                    self._tick(name)
+                except Exception:  # noqa: BLE001 - the border of one model to the others
+                    # The thread is the actor's heart: without it nothing is judged, and nobody would notice.
+                    _log.exception("model %s not judged; goes on", name)
 
     def _tick(self, name: str) -> None:
         spec = self._spec(name)
@@ -93,12 +103,9 @@ class DriftWatch:
             if spec is not None and known is not None and known.spec != spec:
                 known.close()
                 self._monitors[name] = self._begin(spec)
-            now_s = time.time()
-            try:
-                self._monitor(name).follow(now_s)
-                self._monitor(name).judge(now_s)
-            except MlopsRayError as error:
-                _log.warning("model %s not judged: %s", name, error)
+            monitor, now_s = self._monitor(name), time.time()
+            monitor.follow(now_s)
+            monitor.judge(now_s)
 
 
 def ensure_drift_actor(workspace: Workspace) -> Any:

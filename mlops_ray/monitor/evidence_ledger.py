@@ -2,8 +2,9 @@
 
 import uuid
 from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,35 @@ from numpy.typing import NDArray
 
 from mlops_ray.rollout import Block
 
-__all__ = ["EvidenceLedger"]
+__all__ = ["Cursor", "EvidenceLedger"]
 
 _BLOCKS = 20_000
 
 
+@dataclass(frozen=True)
+class Cursor:
+    """Where a reader of evidence goes on."""
+
+    incarnation: str = ""
+    """Of the ledger that numbered the blocks; another one numbers anew."""
+    number: int = 0
+    """Of the first block not read yet."""
+    since_epoch: int = 0
+    """Blocks of older routes belong to an earlier delivery of the same version."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    number: int
+    epoch: int
+    block: Block
+
+
 @dataclass
 class _Canary:
-    """Blocks of one canary, and the units already seen failing on each side."""
+    """Blocks of one canary, oldest first, and the units already seen failing on each side."""
 
-    blocks: deque[Block] = field(default_factory=lambda: deque(maxlen=_BLOCKS))
-    first: int = 0  # number of the oldest block still there
+    entries: deque[_Entry] = field(default_factory=lambda: deque(maxlen=_BLOCKS))
     failed: dict[str, set[str]] = field(default_factory=lambda: {"canary": set(), "champion": set()})
 
 
@@ -31,60 +50,74 @@ class EvidenceLedger:
     """Blocks of evidence by canary version, numbered, so that a reader takes each one once.
 
     A unit that fails again and again counts once: clients that retry would otherwise make one bad row look like many
-    (statistics: conditional ratio tests need distinct failing units). `incarnation` tells a reader that the numbers
-    began anew, after the process was replaced.
+    (statistics: conditional ratio tests need distinct failing units). Its further failures count as no requests either:
+    a canary that fails all requests of its few units would else look as if nearly all its requests were fine.
     """
 
     def __init__(self, *, slow_ms: float) -> None:
         self.incarnation = uuid.uuid4().hex
         self._slow_ms = slow_ms
+        self._next = 0
         self._canaries: dict[int, _Canary] = {}
 
     def add(self, records: pa.Table) -> None:
         """Take in a batch of served records; only what was answered while a canary had a share counts."""
-        first_rows = records.filter((pc.field("row") == 0) & (pc.field("canary") > 0))
-        for version in pc.unique(first_rows["canary"]).to_pylist():
-            self._add(version, first_rows.filter(pc.field("canary") == version))
+        for version, epoch, requests in _by_route(records):
+            known = self._canaries.setdefault(version, _Canary())
+            known.entries.append(_Entry(self._next, epoch, self._block(requests, known)))
+            self._next += 1
 
-    def since(self, canary: int, cursor: tuple[str, int]) -> tuple[tuple[str, int], list[Block]]:
-        """Blocks after the cursor (incarnation, number), and the cursor to come back with."""
-        known = self._canaries.get(canary)
-        if known is None:
-            return (self.incarnation, 0), []
-        incarnation, number = cursor
-        start = number if incarnation == self.incarnation else 0
-        blocks = list(islice(known.blocks, max(0, start - known.first), None))
-        return (self.incarnation, known.first + len(known.blocks)), blocks
+    def remember(self, records: pa.Table) -> None:
+        """Only note who failed before, so that it does not count anew after a restart."""
+        for version, _, requests in _by_route(records):
+            self._block(requests, self._canaries.setdefault(version, _Canary()))
 
-    def forget(self, canary: int) -> None:
-        """Drop a canary whose rollout has ended."""
-        self._canaries.pop(canary, None)
+    def since(self, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
+        """Blocks after the cursor, and the cursor to come back with."""
+        start = cursor.number if cursor.incarnation == self.incarnation else 0
+        known = self._canaries.get(canary, _Canary())
+        newest_first = takewhile(lambda entry: entry.number >= start, reversed(known.entries))
+        blocks = [entry.block for entry in newest_first if entry.epoch >= cursor.since_epoch]
+        return Cursor(self.incarnation, self._next, cursor.since_epoch), blocks[::-1]
 
-    def _add(self, version: int, records: pa.Table) -> None:
-        known = self._canaries.setdefault(version, _Canary())
-        assigned = _array(records["assigned"])
-        to_canary = assigned == "canary"
-        to_champion = assigned == "champion"
-        failed = ~_array(records["error"].is_null()).astype(bool)
-        slow = _array(records["latency_ms"]) > self._slow_ms
-        units = _array(records["unit"])
-        block = Block(
-            canary_requests=int(to_canary.sum()),
-            champion_requests=int(to_champion.sum()),
-            canary_errors=_distinct_new(units[to_canary & failed], known.failed["canary"]),
-            champion_errors=_distinct_new(units[to_champion & failed], known.failed["champion"]),
-            canary_slow=int((to_canary & slow).sum()),
-            champion_slow=int((to_champion & slow).sum()),
-        )
-        if len(known.blocks) == _BLOCKS:
-            known.first += 1
-        known.blocks.append(block)
+    def keep_only(self, canaries: Collection[int]) -> None:
+        """Drop all canaries but these: the others' rollouts have ended."""
+        self._canaries = {version: known for version, known in self._canaries.items() if version in canaries}
+
+    def _block(self, requests: pa.Table, known: _Canary) -> Block:
+        assigned = _array(requests["assigned"])
+        units = _array(requests["unit"])
+        failed = _array(requests["error"].is_valid()).astype(bool)
+        slow = _array(requests["latency_ms"]) > self._slow_ms
+        counts: dict[str, int] = {}
+        for side in ("canary", "champion"):
+            ours = assigned == side
+            new_failures = _first_failures(units, ours & failed, known.failed[side])
+            counted = ours & (~failed | new_failures)
+            counts |= {
+                f"{side}_requests": int(counted.sum()),
+                f"{side}_errors": int(new_failures.sum()),
+                f"{side}_slow": int((counted & slow).sum()),
+            }
+        return Block(**counts)
 
 
-def _distinct_new(units: NDArray[Any], seen: set[str]) -> int:
-    new = set(units.tolist()) - seen
-    seen |= new
-    return len(new)
+def _by_route(records: pa.Table) -> Iterator[tuple[int, int, pa.Table]]:
+    """(canary, epoch, one row per request) of what was answered with a canary beside the champion."""
+    requests = records.filter((pc.field("row") == 0) & (pc.field("canary") > 0))
+    for route in sorted({(r["canary"], r["epoch"]) for r in requests.select(["canary", "epoch"]).to_pylist()}):
+        version, epoch = route
+        yield version, epoch, requests.filter((pc.field("canary") == version) & (pc.field("epoch") == epoch))
+
+
+def _first_failures(units: NDArray[Any], failed: NDArray[np.bool_], seen: set[str]) -> NDArray[np.bool_]:
+    """Which failures are the first of their unit; those units are seen from now on."""
+    first = np.zeros(len(units), dtype=np.bool_)
+    for place in np.flatnonzero(failed):
+        if units[place] not in seen:
+            seen.add(units[place])
+            first[place] = True
+    return first
 
 
 def _array(column: pa.ChunkedArray) -> NDArray[Any]:

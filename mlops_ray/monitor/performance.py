@@ -1,4 +1,4 @@
-"""Performance on outcomes: joins labels to predictions by request id and row."""
+"""Performance on outcomes: joins labels to predictions by request id and row, and says when it has decayed."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ import pyarrow.compute as pc
 from mlops_ray.errors import ValidationError
 from mlops_ray.evaluation import scores
 from mlops_ray.records import RecordLog
-from mlops_ray.spec import Task
+from mlops_ray.spec import METRICS, Metric, Task
 
-__all__ = ["Performance", "performance_since"]
+__all__ = ["Performance", "drop_of", "newest_labels", "performance_since"]
 
 _KEYS = ["request_id", "row"]
-_COLUMNS = [*_KEYS, "time_s", "version", "role", "score"]
+_COLUMNS = [*_KEYS, "time_s", "version", "score"]
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,43 @@ class Performance:
     rows: int
     """Rows with a prediction and an outcome."""
     coverage: float
-    """Their share of all rows the version answered."""
+    """Their share of all rows the version answered; 0 as well while no outcome came."""
     metrics: dict[str, float]
     """Empty as long as the outcomes allow no metric (one class only)."""
 
 
 def performance_since(log: RecordLog, *, version: int, task: Task, since_s: float) -> Performance:
     """Metrics of `version` over the rows served at or after `since_s`."""
+    labels = log.labels(since_s)
+    if not labels.num_rows:
+        return Performance(version=version, rows=0, coverage=0.0, metrics={})
     served = log.served(since_s, _COLUMNS)
     served = served.filter((pc.field("version") == version) & pc.field("score").is_valid())
-    labels = log.labels(since_s).select([*_KEYS, "label"])
-    joined: pa.Table = served.join(labels, keys=_KEYS, join_type="inner") if served.num_rows else served
-    rows = joined.num_rows if served.num_rows else 0
+    joined = served.join(newest_labels(labels).select([*_KEYS, "label"]), keys=_KEYS, join_type="inner")
     return Performance(
         version=version,
-        rows=rows,
-        coverage=rows / served.num_rows if served.num_rows else 0.0,
-        metrics=_metrics(joined, task) if rows else {},
+        rows=joined.num_rows,
+        coverage=joined.num_rows / served.num_rows if served.num_rows else 0.0,
+        metrics=_metrics(joined, task) if joined.num_rows else {},
     )
+
+
+def newest_labels(labels: pa.Table) -> pa.Table:
+    """One outcome for each request and row: the last one received, and of those received together the last in order."""
+    numbered = labels.append_column("_order", pa.array(range(labels.num_rows), pa.int64()))
+    ordered = numbered.sort_by([("received_s", "ascending"), ("_order", "ascending")])
+    places = ordered.append_column("_place", pa.array(range(labels.num_rows), pa.int64()))
+    newest = places.group_by(_KEYS).aggregate([("_place", "max")])["_place_max"]
+    return ordered.take(newest.sort()).drop_columns(["_order"])
+
+
+def drop_of(metric: Metric, task: Task, *, known: float, now: float) -> float:
+    """By how much `now` is worse than `known`, in units of the metric; negative when it is better.
+
+    >>> drop_of("auc", "binary", known=0.75, now=0.5), drop_of("log_loss", "binary", known=0.25, now=0.75)
+    (0.25, 0.5)
+    """
+    return known - now if METRICS[task][metric] else now - known
 
 
 def _metrics(joined: pa.Table, task: Task) -> dict[str, float]:

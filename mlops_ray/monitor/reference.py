@@ -28,7 +28,10 @@ class Watched:
     metrics: Mapping[str, float]
 
     def matrix_of(self, served: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Features and prediction (n, d + 1) of the rows this version answered as champion, and their times (n,)."""
+        """Features and prediction (n, d + 1) of the rows this version answered as champion, and their times (n,).
+
+        The same rows as a replica's profile holds.
+        """
         width = len(self.signature.inputs) + 1
         if not served.num_rows:
             return np.empty((0, width)), np.empty(0)
@@ -36,6 +39,7 @@ class Watched:
             (pc.field("version") == self.version)
             & (pc.field("role") == "champion")
             & (pc.field("assigned") == "champion")
+            & (pc.field("status") == 200)
         )
         if not own.num_rows:
             return np.empty((0, width)), np.empty(0)

@@ -24,11 +24,13 @@ _ALIVE = (200, 401, 403)
 
 
 def quiet_mlflow() -> Any:
-    """The mlflow module, its telemetry off.
+    """The mlflow module, its telemetry and its printing off.
 
     Imported here and not above: it takes 2 s, and at import it would report to its makers unless told before.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # stdout belongs to whoever calls us
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     import mlflow
 
     return mlflow
@@ -63,9 +65,10 @@ def _check_server(uri: str) -> None:
     try:
         answer = requests.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
     except requests.RequestException as error:
-        raise TrackingError(f"MLflow at {uri}: no answer ({_first_line(error)}); is it running?") from error
+        raise TrackingError(f"MLflow at {_hidden(uri)}: no answer ({_first_line(error)}); is it running?") from error
     if answer.status_code not in _ALIVE:
-        raise TrackingError(f"MLflow at {uri}: expected an MLflow server, /health answered {answer.status_code}")
+        found = answer.status_code
+        raise TrackingError(f"MLflow at {_hidden(uri)}: expected an MLflow server, /health answered {found}")
 
 
 def _check_database(uri: str) -> None:

@@ -22,6 +22,14 @@ _OBJECTIVES: dict[Task, str] = {"binary": "binary", "regression": "regression"}
 # metrics LightGBM computes itself, in its threads; the others come from mlops_ray.evaluation
 _NATIVE: dict[Metric, str] = {"auc": "auc", "log_loss": "binary_logloss", "rmse": "rmse", "mae": "l1"}
 _PATIENCE = "early_stopping_rounds"
+# what other keys of the `train` section say
+_OURS = {
+    "num_iterations": "max_iterations",
+    "metric": "metric",
+    "num_threads": "resources.cpus",
+    "seed": "seed",
+    "categorical_feature": "data.features",
+}
 
 
 def train_lightgbm(context: TrialContext) -> TrainedModel:
@@ -52,15 +60,22 @@ def train_lightgbm(context: TrialContext) -> TrainedModel:
 
 
 def check_lightgbm_params(names: Iterable[str]) -> None:
-    """TrainError for a hyperparameter that LightGBM does not know: it would ignore it without a word."""
+    """Look at the hyperparameters before any trial.
+
+    Raises:
+        TrainError: LightGBM does not know one, and would ignore it without a word; or the spec says it elsewhere.
+    """
     # private, but the one place that has the list of the installed version; without it nothing is refused
     known = getattr(lightgbm.basic, "_ConfigAliases", None)
     if known is None:
         return
-    aliases = {alias for name, others in known._get_all_param_aliases().items() for alias in (name, *others)}
-    unknown = sorted(set(names) - aliases - {_PATIENCE})
-    if unknown:
-        raise TrainError(f"train.space: {unknown[0]!r} is no parameter of LightGBM {lightgbm.__version__}")
+    canonical = {alias: name for name, all_ in known._get_all_param_aliases().items() for alias in (name, *all_)}
+    for name in names:
+        if name not in canonical and name != _PATIENCE:
+            raise TrainError(f"train.space: {name!r} is no parameter of LightGBM {lightgbm.__version__}")
+        elsewhere = _OURS.get(canonical.get(name, ""))
+        if elsewhere:
+            raise TrainError(f"train.space: {name!r} is not searched over; {elsewhere} of the spec says it")
 
 
 def _parameters(context: TrialContext, params: dict[str, Any], native: str | None) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from typing import Any
 import ray
 from ray import tune
 
-from mlops_ray.errors import ClusterError, TrainError
+from mlops_ray.errors import TrainError
 from mlops_ray.lake import Lake
 from mlops_ray.model import TrainedModel
-from mlops_ray.spec import ModelSpec, Workspace
+from mlops_ray.spec import ModelSpec, Train, Workspace
 from mlops_ray.tracking import Tracking
 from mlops_ray.train.search import param_space, scheduler_of, search_of
 from mlops_ray.train.sweep_log import SweepLog, TrialLog
+from mlops_ray.train.trainers import find_trainer
 from mlops_ray.train.training_data import TrainingData
 from mlops_ray.train.trial import BEST, TrialPlan, read_model, run_trial
 
@@ -49,14 +50,11 @@ def run_sweep(
     run_id: str,
     progress: Callable[[str], None],
 ) -> SweepResult:
-    """Run the trials of `spec.train` on `data` under the MLflow run `run_id`.
+    """Run the trials of `spec.train` on `data` under the MLflow run `run_id`, on the Ray this process is connected to.
 
     Raises:
         TrainError: no trial came to its end; the message holds the first trial's error.
-        ClusterError: Ray is not initialised.
     """
-    if not ray.is_initialized():
-        raise ClusterError("a sweep needs Ray: call ray.init() first, or run it as a Ray job")
     log = SweepLog(tracking, run_id, metric=spec.train.metric, planned=spec.train.trials, progress=progress)
     trainable = tune.with_resources(partial(run_trial, plan=_plan(spec, data)), _resources(spec))
     with _quiet_tune():
@@ -69,6 +67,15 @@ def run_sweep(
     trials = tuple(log.trials.values())
     best = _best(trials, maximize=spec.train.maximize)
     return SweepResult(_model_of(best), best, trials)
+
+
+def warm_up_workers(train: Train) -> None:
+    """Let Ray start the processes of the trials, and them import what they need, while the data is being read.
+
+    Ray gives an actor a process that a task has left; that saves about 2 s of a small sweep. Nobody waits for it.
+    """
+    for _ in range(min(train.max_concurrent, train.trials)):
+        ray.remote(num_cpus=0)(find_trainer).remote(train.trainer)
 
 
 def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:

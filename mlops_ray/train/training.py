@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 
 from mlops_ray.data import DatasetTable, DatasetVersion, load_version
 from mlops_ray.drift import Column, ReferenceProfile, build_reference
+from mlops_ray.errors import ClusterError
 from mlops_ray.evaluation import GateReport, evaluate_gates
 from mlops_ray.lake import Lake
 from mlops_ray.model import Manifest, publish_bundle, write_bundle
@@ -21,7 +23,7 @@ from mlops_ray.tracking import CodeVersion, DatasetInput, ModelInput, RunStatus,
 from mlops_ray.train.champion import Champion, load_champion
 from mlops_ray.train.model_card import CardFacts, model_card
 from mlops_ray.train.search import param_space
-from mlops_ray.train.sweep import SweepResult, run_sweep
+from mlops_ray.train.sweep import SweepResult, run_sweep, warm_up_workers
 from mlops_ray.train.trainers import check_params, find_trainer
 from mlops_ray.train.training_data import TrainingData, prepare
 from mlops_ray.train.trial import load_model
@@ -59,29 +61,30 @@ def run_training(
 ) -> ModelVersionRecord:
     """Train `spec` on one dataset version and register the best trial as a model version with its gates' verdict.
 
-    Needs an initialised Ray. Until its last step nothing is in the store; a version that its gates refuse is kept all
+    Until its last step nothing is in the store; a version that its gates refuse is kept all
     the same, with that verdict, and delivery refuses it later.
 
     Args:
-        spec: the model.
-        workspace: where everything is.
         dataset: `latest`, `v3` or another reference `DatasetTable.resolve` knows.
         actor: who asks, for the audit chain.
         clock: Unix time in seconds.
-        code: what is trained with.
         progress: gets a sentence now and then.
 
     Raises:
+        ClusterError: Ray is not initialised.
         TrackingError: MLflow does not answer; nothing was started.
         UnknownVersionError, SchemaError, ValidationError: the data cannot be trained on; nothing was started.
         TrainError: the trainer is not there, or no trial came to its end.
         GateError: a gate compares with a champion that cannot be compared with.
     """
-    tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake.rstrip('/')}/mlflow", clock=clock)
-    tracking.check()
+    if not ray.is_initialized():
+        raise ClusterError("a training needs Ray: call ray.init() first, or run it as a Ray job")
     find_trainer(spec.train.trainer)
+    warm_up_workers(spec.train)
     check_params(spec.train.trainer, spec.train.space)
     param_space(spec.train.space)
+    tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake.rstrip('/')}/mlflow", clock=clock)
+    tracking.check()
     store = Store(workspace.store)
     store.create()
     version = DatasetTable.of(spec, workspace).resolve(dataset)
@@ -185,7 +188,8 @@ def _judge(training: _Training, data: TrainingData, result: SweepResult, folder:
     predictions = np.asarray(predictor.predict(data.holdout.x), dtype=np.float64)
     champion = training.champion.predictions(data.holdout_rows) if training.champion else None
     report = evaluate_gates(spec.gates, spec.train.task, data.holdout.y, predictions, champion, seed=spec.train.seed)
-    training.progress(f"gates {report.verdict}: " + "; ".join(r.message for r in report.results))
+    messages = "; ".join(result.message for result in report.results) or "none asked for"
+    training.progress(f"gates {report.verdict}: {messages}")
     manifest = write_bundle(
         folder,
         model=result.model,

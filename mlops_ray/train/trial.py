@@ -11,6 +11,7 @@ import numpy as np
 import ray
 from ray import tune
 
+from mlops_ray.errors import TrainError
 from mlops_ray.evaluation import score
 from mlops_ray.model import Predictor, Signature, TrainedModel
 from mlops_ray.model.predictor import load_predictor
@@ -87,11 +88,14 @@ class _Reporter:
         self._iteration = 0
 
     def report(self, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Called by the trainer."""
+        """Called by the trainer; TrainError when the sweep's metric is not among `metrics`."""
+        if self._plan.metric not in metrics:
+            raise TrainError(f"a trainer has to report {self._plan.metric!r}, found {', '.join(metrics) or 'nothing'}")
         value = float(metrics[self._plan.metric])
         self._best = max(self._best, value) if self._plan.maximize else min(self._best, value)
-        self._iteration = iteration
-        tune.report({ITERATION: iteration, BEST: self._best, **{k: float(v) for k, v in metrics.items()}})
+        # the scheduler ends a trial beyond max_iterations, which must not happen before its model is there
+        self._iteration = min(iteration, self._plan.max_iterations)
+        tune.report({ITERATION: self._iteration, BEST: self._best, **{k: float(v) for k, v in metrics.items()}})
 
     def report_last(self, value: float, folder: Path) -> None:
         """The value of the finished model, and its files."""

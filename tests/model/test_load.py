@@ -1,7 +1,9 @@
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import lightgbm
 import numpy as np
 import pytest
@@ -71,3 +73,45 @@ def test_a_newer_format_is_refused(write: Write, lightgbm_model: TrainedModel) -
 def test_a_place_without_a_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no manifest.json there"):
         load_bundle(str(tmp_path / "nothing"))
+
+
+@pytest.fixture
+def remote(s3: str, write: Write, lightgbm_model: TrainedModel) -> tuple[str, Manifest]:
+    """A bundle on S3."""
+    bucket = f"models-{uuid.uuid4().hex[:8]}"
+    boto3.client("s3", endpoint_url=s3).create_bucket(Bucket=bucket)
+    folder, manifest = write(lightgbm_model)
+    return publish_bundle(folder, Lake(f"s3://{bucket}/lake"), "churn"), manifest
+
+
+def test_a_remote_bundle_without_a_cache_predicts_alike(
+    remote: tuple[str, Manifest], booster: lightgbm.Booster
+) -> None:
+    np.testing.assert_allclose(load_bundle(remote[0]).predict(sample()), booster.predict(sample()), atol=1e-12)
+
+
+def test_a_remote_bundle_is_kept_in_the_cache(remote: tuple[str, Manifest], tmp_path: Path) -> None:
+    uri, manifest = remote
+    load_bundle(uri, cache=tmp_path / "cache")
+    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [manifest.digest]
+    kept = tmp_path / "cache" / manifest.digest / "model.lgb.txt"
+    changed_s = kept.stat().st_mtime_ns
+    load_bundle(uri, cache=tmp_path / "cache")
+    assert kept.stat().st_mtime_ns == changed_s
+
+
+def test_a_damaged_cache_is_fetched_again(remote: tuple[str, Manifest], tmp_path: Path) -> None:
+    uri, manifest = remote
+    load_bundle(uri, cache=tmp_path)
+    kept = tmp_path / manifest.digest / "model.lgb.txt"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-10])
+    load_bundle(uri, cache=tmp_path)
+    assert kept.read_bytes() == whole
+
+
+def test_a_file_that_is_gone_from_the_lake_is_named(remote: tuple[str, Manifest], s3: str) -> None:
+    bucket, _, key = remote[0].removeprefix("s3://").partition("/")
+    boto3.client("s3", endpoint_url=s3).delete_object(Bucket=bucket, Key=f"{key}/model.lgb.txt")
+    with pytest.raises(ModelError, match=r"file model.lgb.txt is missing"):
+        load_bundle(remote[0])

@@ -84,3 +84,9 @@ def test_a_hyperparameter_lightgbm_does_not_know_is_refused() -> None:
     check_lightgbm_params(["num_leaves", "eta", "early_stopping_rounds"])
     with pytest.raises(TrainError, match="'num_leavez' is no parameter of LightGBM"):
         check_lightgbm_params(["num_leavez"])
+
+
+@pytest.mark.parametrize("name", ["n_estimators", "num_iterations", "n_jobs", "random_state", "metrics"])
+def test_what_the_spec_says_elsewhere_is_not_searched_over(name: str) -> None:
+    with pytest.raises(TrainError, match=f"'{name}' is not searched over; .* of the spec says it"):
+        check_lightgbm_params([name])

@@ -16,6 +16,19 @@ def own(context: TrialContext) -> TrainedModel:
     return train_lightgbm(context)
 
 
+def overlong(context: TrialContext) -> TrainedModel:
+    """A user's trainer that counts further than it was told to."""
+    model = train_lightgbm(context)
+    context.report(10 * context.max_iterations, {context.metric: 0.5})
+    return model
+
+
+def silent(context: TrialContext) -> TrainedModel:
+    """A user's trainer that reports something else."""
+    context.report(1, {"loss": 0.5})
+    return train_lightgbm(context)
+
+
 def failing(context: TrialContext) -> TrainedModel:
     """A user's trainer with a mistake."""
     raise KeyError(f"no such table in {context.task}")

@@ -177,6 +177,17 @@ def test_the_torch_trainer_gives_a_bundle_that_predicts(trained_workspace: Works
     assert record.metrics["auc"] > 0.5
 
 
+def test_a_trainer_that_counts_too_far_still_gives_its_model(trained_workspace: Workspace) -> None:
+    train = {"trainer": "tests.train.test_trainers:overlong", "trials": 1, "space": {}}
+    assert run(spec_of("overlong", train=train), trained_workspace).metrics["auc"] > 0.5
+
+
+def test_a_trainer_that_does_not_report_the_metric_is_told_so(trained_workspace: Workspace) -> None:
+    train = {"trainer": "tests.train.test_trainers:silent", "trials": 1, "space": {}}
+    with pytest.raises(TrainError, match="a trainer has to report 'auc', found loss"):
+        run(spec_of("silent", train=train), trained_workspace)
+
+
 def test_a_trainer_that_always_fails_ends_the_training_with_its_error_and_no_version(
     trained_workspace: Workspace, client: mlflow.MlflowClient
 ) -> None:
