@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from mlops_ray.spec import Workspace
 
+pytest_plugins = ["tests.s3_server"]
+
 # The machines tests run on are shared: a slow example says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")

@@ -44,13 +44,11 @@ class RecordLog:
 
     def labels(self, since_s: float) -> pa.Table:
         """Outcomes received at or after `since_s`, the newest of each request and row only."""
-        table = self._read("labels", since_s, LABELS, None)
-        if not table.num_rows:
-            return table
-        newest = table.group_by(["request_id", "row"]).aggregate([("received_s", "max")])
-        keys = ["request_id", "row", "received_s"]
-        newest = newest.rename_columns(keys)
-        return table.join(newest, keys=keys, join_type="inner").select(LABELS.names)
+        table = self._read("labels", since_s, LABELS, None).filter(pc.field("received_s") >= since_s)
+        # Of two that came together the later one in the file counts.
+        ordered = table.sort_by("received_s").append_column("place", pa.array(range(table.num_rows), pa.int64()))
+        newest = ordered.group_by(["request_id", "row"]).aggregate([("place", "max")])
+        return ordered.take(newest["place_max"]).select(LABELS.names)
 
     def find(self, request_id: str) -> dict[str, Any]:
         """The record of one request, its first row.

@@ -1,6 +1,7 @@
 """The serving path: champion replicas as front door, versions under delivery beside them."""
 
 from mlops_ray.serve.answer import Answer
+from mlops_ray.serve.application import server_application
 from mlops_ray.serve.front_door import Applied, FrontDoor
 from mlops_ray.serve.hosting import AppStatus, Hosting, RayHosting, start_serve
 from mlops_ray.serve.version_door import VersionDoor
@@ -16,5 +17,6 @@ __all__ = [
     "VersionDoor",
     "Versions",
     "app_name",
+    "server_application",
     "start_serve",
 ]

@@ -4,37 +4,27 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.errors import PredictionError
+from mlops_ray.errors import PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.rollout import on_canary
 from mlops_ray.serve.answer import Answer, Body
 from mlops_ray.serve.canary_link import CanaryLink, RemoteVersion
 from mlops_ray.serve.loaded import Decoders, LoadedModel
-from mlops_ray.serve.model_app import Label, ModelApp, new_request_id
-from mlops_ray.serve.recorder import Recorder, Served
+from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
+from mlops_ray.serve.outbox import Outbox
+from mlops_ray.serve.recorder import Served
 from mlops_ray.serve.request import Rows
 from mlops_ray.serve.versions import Versions
 from mlops_ray.spec import Serve
 from mlops_ray.store import RouteRecord
 
-__all__ = ["Applied", "FrontDoor", "Outbox"]
+__all__ = ["Applied", "FrontDoor"]
 
 Connect = Callable[[int], RemoteVersion]
-
-
-class Outbox(Protocol):
-    """Where records and labels go."""
-
-    recorder: Recorder
-
-    async def keep_labels(self, labels: list[Label]) -> None:
-        """Keep outcomes durably."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +46,42 @@ class _State:
     canary: CanaryLink | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request that was read: who should answer it (`champion`, `canary`, or `direct` for a version by name)."""
+
+    state: _State
+    rows: Rows
+    identity: str
+    assigned: str
+    started_s: float
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started_s
+
+
 class FrontDoor(ModelApp):
     """Answers every request of a model: from the champion in process, or from the canary for its share of units."""
 
     def __init__(
-        self, versions: Versions, serve: Serve, *, connect: Connect, outbox: Outbox, route: RouteRecord
+        self,
+        versions: Versions,
+        serve: Serve,
+        *,
+        connect: Connect,
+        outbox: Outbox,
+        route: RouteRecord,
+        startup: Startup | None = None,
     ) -> None:
-        super().__init__(versions.model, serve)
+        super().__init__(versions.model, serve, startup=startup)
         self._versions = versions
         self._connect = connect
         self._outbox = outbox
         self._applying = asyncio.Lock()
-        self._warm: dict[int, LoadedModel] = {}
         assert route.champion is not None, "a front door opens when there is a champion"
-        self._state = _State(route, self._load(route.champion), None)
+        champion = versions.load(route.champion)
+        self._warm = {champion.version: champion}  # touched on the event loop only
+        self._state = _State(route, champion, None)
         self._canary_deadline_s = serve.canary_deadline_ms / 1000
         self._deadline_s = serve.deadline_ms / 1000
 
@@ -98,16 +110,14 @@ class FrontDoor(ModelApp):
             ):
                 return self.applied
             loop = asyncio.get_running_loop()
-            champion = await loop.run_in_executor(None, self._load, route.champion)
+            champion = self._warm.get(route.champion)
+            if champion is None:
+                champion = await loop.run_in_executor(None, self._versions.load, route.champion)
             canary = None if route.canary is None else await loop.run_in_executor(None, self._link, route.canary)
+            keep = {version: model for version, model in self._warm.items() if version == route.previous}
+            self._warm = {**keep, champion.version: champion}
             self._state = _State(route, champion, canary)
-            self._forget({route.champion, route.previous})
             return self.applied
-
-    def _load(self, version: int) -> LoadedModel:
-        if version not in self._warm:
-            self._warm[version] = self._versions.load(version)
-        return self._warm[version]
 
     def _link(self, version: int) -> CanaryLink:
         state = self._state
@@ -115,10 +125,6 @@ class FrontDoor(ModelApp):
             return state.canary
         decoders = Decoders.of(self._versions.signature(version), self._serve)
         return CanaryLink(version, decoders, self._connect(version), deadline_s=self._canary_deadline_s)
-
-    def _forget(self, keep: set[int | None]) -> None:
-        for version in [v for v in self._warm if v not in keep]:
-            self._warm.pop(version).close()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -130,83 +136,78 @@ class FrontDoor(ModelApp):
 
     async def answer(self, body: Body, *, version: int | None, started_s: float, request_id: str | None) -> Answer:
         """Scores for a request; see `ModelApp.answer`."""
+        if version is not None:
+            return await self._answer_named(body, version, started_s=started_s, request_id=request_id)
         state = self._state
-        if version is not None and version != state.champion.version:
-            return await self._answer_named(body, version, request_id, started_s)
         rows = body.rows(state.champion.decoders)
         identity = rows.request_id or request_id or new_request_id()
-        unit = rows.unit or identity
-        route, canary, error = state.route, state.canary, None
-        assigned = "champion"
-        if canary is not None and version is None and on_canary(unit, route.salt, route.share):
-            assigned = "canary"
-            try:
-                scores = await canary.ask(body)
-                answer = self._answer(canary.version, "canary", state, identity, scores)
-                self._record(state, rows, answer, unit=unit, assigned=assigned, error=None, started_s=started_s)
-                return answer
-            except PredictionError as failure:
-                error = str(failure)
+        canary = state.canary
+        if canary is None or not on_canary(rows.unit or identity, state.route.salt, state.route.share):
+            return await self._ask_champion(_Request(state, rows, identity, "champion", started_s))
+        request = _Request(state, rows, identity, "canary", started_s)
         try:
-            scores = await state.champion.predict(rows.matrix, deadline_s=self._deadline_s)
+            scores = await canary.ask(body)
         except PredictionError as failure:
-            failed = self._answer(state.champion.version, "champion", state, identity, _unanswered(rows))
-            self._record(state, rows, failed, unit=unit, assigned=assigned, error=str(failure), started_s=started_s)
-            raise
-        answer = self._answer(state.champion.version, "champion", state, identity, scores)
-        self._record(state, rows, answer, unit=unit, assigned=assigned, error=error, started_s=started_s)
-        return answer
+            return await self._ask_champion(request, error=str(failure))
+        return self._answered(request, "canary", canary.version, scores)
 
-    async def _answer_named(self, body: Body, version: int, request_id: str | None, started_s: float) -> Answer:
-        """A version that is kept warm, asked for by name; no part of any rollout."""
-        state, model = self._state, self._warm[version]
+    async def _ask_champion(self, request: _Request, *, error: str | None = None) -> Answer:
+        """The champion's scores; `error` is why the canary gave none."""
+        champion = request.state.champion
+        try:
+            left_s = max(0.0, self._deadline_s - request.elapsed_s())
+            scores = await champion.predict(request.rows.matrix, deadline_s=left_s)
+        except PredictionError as failure:
+            nothing = np.full(len(request.rows.matrix), np.nan)
+            self._answered(request, "champion", champion.version, nothing, error=error or str(failure), status=500)
+            raise
+        return self._answered(request, "champion", champion.version, scores, error=error)
+
+    async def _answer_named(self, body: Body, version: int, *, started_s: float, request_id: str | None) -> Answer:
+        """A version in memory that is asked for by name; no part of any rollout."""
+        state, model = self._state, self._warm.get(version)
+        if model is None:
+            # It was here when the path was read, and a route that was pushed meanwhile took it away.
+            raise RequestError(f"model {self.name!r} serves version {version} no longer", status=404)
         rows = body.rows(model.decoders)
         identity = rows.request_id or request_id or new_request_id()
+        role = "champion" if model is state.champion else "direct"
+        request = _Request(_State(state.route, model, state.canary), rows, identity, "direct", started_s)
         scores = await model.predict(rows.matrix, deadline_s=self._deadline_s)
-        answer = self._answer(version, "direct", state, identity, scores)
-        unit = rows.unit or identity
-        alone = _State(state.route, model, None)
-        self._record(alone, rows, answer, unit=unit, assigned="direct", error=None, started_s=started_s)
-        return answer
+        return self._answered(request, role, version, scores)
 
-    def _answer(self, version: int, role: str, state: _State, identity: str, scores: NDArray[np.float64]) -> Answer:
-        task = state.champion.signature.task
-        return Answer(identity, self.name, version, role, state.route.epoch, task, scores)
-
-    def _record(
+    def _answered(
         self,
-        state: _State,
-        rows: Rows,
-        answer: Answer,
+        request: _Request,
+        role: str,
+        version: int,
+        scores: NDArray[np.float64],
         *,
-        unit: str,
-        assigned: str,
-        error: str | None,
-        started_s: float,
-    ) -> None:
-        self._outbox.recorder.add(
-            Served(
-                request_id=answer.request_id,
-                unit=unit,
-                time_s=time.time(),
-                version=answer.version,
-                role=answer.role,
-                assigned=assigned,
-                canary=state.canary.version if state.canary else 0,
-                epoch=answer.epoch,
-                status=500 if np.isnan(answer.scores[0]) else 200,
-                error=error,
-                latency_ms=(time.perf_counter() - started_s) * 1000,
-                matrix=rows.matrix,
-                scores=answer.scores,
-                encoded_by=state.champion,
-            )
+        error: str | None = None,
+        status: int = 200,
+    ) -> Answer:
+        """Keep the record of the request, and say what it is answered."""
+        state, rows = request.state, request.rows
+        served = Served(
+            request_id=request.identity,
+            unit=rows.unit or request.identity,
+            time_s=time.time(),
+            version=version,
+            role=role,
+            assigned=request.assigned,
+            canary=state.canary.version if state.canary else 0,
+            epoch=state.route.epoch,
+            status=status,
+            error=error,
+            latency_ms=request.elapsed_s() * 1000,
+            matrix=rows.matrix,
+            scores=scores,
+            encoded_by=state.champion,
         )
+        self._outbox.recorder.add(served)
+        task = state.champion.signature.task
+        return Answer(request.identity, self.name, version, role, state.route.epoch, task, scores)
 
     async def keep_labels(self, labels: list[Label]) -> None:
         """Keep outcomes durably; see `ModelApp.keep_labels`."""
         await self._outbox.keep_labels(labels)
-
-
-def _unanswered(rows: Rows) -> NDArray[np.float64]:
-    return np.full(len(rows.matrix), np.nan)

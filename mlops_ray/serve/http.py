@@ -40,7 +40,7 @@ class Response:
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`content` as JSON."""
-    extra = tuple((k.encode(), v.encode()) for k, v in (headers or {}).items())
+    extra = tuple((k.encode(), v.encode()) for k, v in headers.items()) if headers else ()
     return Response(_encoder.encode(content), status, _JSON, extra)
 
 

@@ -1,10 +1,11 @@
 """The HTTP surface of a model: Open Inference Protocol v2, plain JSON and labels, as one ASGI application."""
 
+import logging
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,21 +24,23 @@ from mlops_ray.serve.http import (
     send_response,
 )
 from mlops_ray.serve.openapi import docs_page, openapi_document
-from mlops_ray.serve.request import invalid
+from mlops_ray.serve.request import IDENTITY_LENGTH, decoded
 from mlops_ray.serve.tensors import HEADER_LENGTH, tensor_metadata
 from mlops_ray.spec import Serve
 
-__all__ = ["Label", "ModelApp", "new_request_id"]
+__all__ = ["Label", "ModelApp", "Startup", "new_request_id"]
 
 _INFER = ("infer", "predict")
+_log = logging.getLogger(__name__)
+Startup = Callable[[], Awaitable[None]]
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The outcome of one row of an answered request."""
 
-    request_id: str
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTITY_LENGTH)]
     label: float
-    row: int = 0
+    row: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
 
 
 class _Labels(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,10 +48,14 @@ class _Labels(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ModelApp(ABC):
-    """Routes requests under `/v2/models/<name>`; subclasses say which version answers."""
+    """Routes requests under `/v2/models/<name>`; subclasses say which version answers.
 
-    def __init__(self, name: str, serve: Serve) -> None:
+    `startup` starts what runs beside the requests; it is called once, on the event loop that answers them.
+    """
+
+    def __init__(self, name: str, serve: Serve, *, startup: Startup | None = None) -> None:
         self.name = name
+        self._startup = startup
         self._serve = serve
         self._prefix = f"/v2/models/{name}"
         self._labels = msgspec.json.Decoder(_Labels)
@@ -74,9 +81,6 @@ class ModelApp(ABC):
             RequestError: 503 when they cannot be kept now.
         """
 
-    async def startup(self) -> None:  # noqa: B027 - nothing to start is a good answer
-        """Start what runs beside the requests; called once on the replica's event loop."""
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] == "lifespan":
@@ -88,6 +92,8 @@ class ModelApp(ABC):
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         started_s = time.perf_counter()
         request_id = header(scope, b"x-request-id").decode("latin-1")
+        if len(request_id) > IDENTITY_LENGTH:
+            return error_response(f"x-request-id is longer than {IDENTITY_LENGTH} characters", 400)
         try:
             return await self._route(scope, receive, started_s, request_id or None)
         except RequestError as error:
@@ -96,6 +102,10 @@ class ModelApp(ABC):
             return error_response(str(error), 500, request_id=request_id)
         except MlopsRayError as error:
             return error_response(str(error), 503, request_id=request_id)
+        except Exception:  # noqa: BLE001 - the border to a client
+            # Whatever is wrong in here, a client gets JSON and no stack trace.
+            _log.exception("request of %s not answered", self.name)
+            return error_response("the server failed to answer; its log says why", 500, request_id=request_id)
 
     async def _route(self, scope: Scope, receive: Receive, started_s: float, request_id: str | None) -> Response:
         tail = self._tail(scope["path"])
@@ -123,13 +133,13 @@ class ModelApp(ABC):
         return [part for part in tail.split("/") if part]
 
     def _version(self, text: str) -> int:
-        served = self.signatures()
-        if not text.isdigit() or int(text) not in served:
-            known = ", ".join(str(v) for v in served) or "none"
+        served = {str(version): version for version in self.signatures()}
+        if text not in served:
+            known = ", ".join(served) or "none"
             raise RequestError(
                 f"model {self.name!r} serves no version {text!r} here; versions served: {known}", status=404
             )
-        return int(text)
+        return served[text]
 
     async def _body(self, scope: Scope, receive: Receive, action: str) -> Body:
         body = await read_body(scope, receive, self._serve.max_body_bytes)
@@ -137,12 +147,7 @@ class ModelApp(ABC):
 
     async def _take_labels(self, scope: Scope, receive: Receive) -> Response:
         body = await read_body(scope, receive, self._serve.max_body_bytes)
-        try:
-            labels = self._labels.decode(body).labels
-        except msgspec.ValidationError as error:
-            raise invalid(error) from None
-        except msgspec.DecodeError as error:
-            raise RequestError(f"the body is not valid JSON ({error})", status=400) from None
+        labels = decoded(self._labels, body).labels
         if not labels:
             raise RequestError("expected at least one label, found an empty list", "$.labels")
         await self.keep_labels(labels)
@@ -180,7 +185,8 @@ class ModelApp(ABC):
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await self.startup()
+                if self._startup is not None:
+                    await self._startup()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await send({"type": "lifespan.shutdown.complete"})

@@ -67,8 +67,8 @@ def docs_page(name: str, signature: Signature, version: str) -> Response:
 table{{border-collapse:collapse}}td,th{{border:1px solid #ccc;padding:.3rem .6rem;text-align:left}}
 pre{{background:#f4f4f4;padding:1rem;overflow:auto}}</style>
 <h1>Model <code>{html.escape(name)}</code>, version {html.escape(version)}</h1>
-<p>Task: {signature.task}. Routes: <code>POST predict</code> (plain JSON records), <code>POST infer</code> (Open Inference
-Protocol v2), <code>POST labels</code> (outcomes by request id), <code>GET ready</code>,
+<p>Task: {signature.task}. Routes: <code>POST predict</code> (plain JSON records), <code>POST infer</code> (Open
+Inference Protocol v2), <code>POST labels</code> (outcomes by request id), <code>GET ready</code>,
 <a href="openapi.json">openapi.json</a>.</p>
 <h2>Inputs</h2><table>
 <tr><th>name</th><th>type</th><th>may be null</th><th>known categories</th></tr>{rows}</table>

@@ -12,7 +12,6 @@ from mlops_ray.serve.recorder import Handover, Recorder
 __all__ = ["Mailbox", "Outbox"]
 
 _log = logging.getLogger(__name__)
-_PENDING = 64
 _LABELS_TIMEOUT_S = 10.0
 
 
@@ -29,14 +28,14 @@ class Mailbox(Protocol):
 
 
 class Outbox:
-    """Hands over every `flush_s`; what could not be delivered is kept (bounded) and offered again."""
+    """Hands over every `flush_s`; what could not be delivered is kept and offered again under the same name."""
 
     def __init__(self, mailbox: Mailbox, *, replica: str, flush_s: float) -> None:
         self.recorder = Recorder(replica)
         self._mailbox = mailbox
         self._replica = replica
         self._flush_s = flush_s
-        self._pending: deque[Handover] = deque(maxlen=_PENDING)
+        self._pending: deque[Handover] = deque()
         self._label_batches = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -45,17 +44,21 @@ class Outbox:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def flush(self) -> None:
-        """Hand over everything recorded so far; what fails stays for the next time."""
+        """Hand over everything recorded so far; what fails stays for the next time, in the same batches.
+
+        As long as a batch waits, new records stay in the recorder, which is bounded and counts what it drops.
+        """
+        await self._deliver()
         served = self.recorder.take()
         if served:
-            handovers = await asyncio.get_running_loop().run_in_executor(None, self.recorder.handovers, served)
-            self._pending.extend(handovers)
+            loop = asyncio.get_running_loop()
+            self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, served))
+            await self._deliver()
+
+    async def _deliver(self) -> None:
         while self._pending:
-            handover = self._pending[0]
-            await self._mailbox.receive(handover)
-            # A full deque may have pushed it out meanwhile.
-            if self._pending and self._pending[0] is handover:
-                self._pending.popleft()
+            await self._mailbox.receive(self._pending[0])
+            self._pending.popleft()
 
     async def keep_labels(self, labels: list[Label]) -> None:
         """Keep outcomes durably.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from mlops_ray.serve.loaded import LoadedModel
 __all__ = ["Handover", "Recorder", "Served"]
 
 UNSEEN = "<unseen>"
+_HOUR_S = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True, gc=False):
     """One answered request; `matrix` (n, d) and `scores` (n,) are the model's own arrays, not copies.
 
-    `encoded_by` is the version whose signature made the matrix: the champion at that moment.
+    `encoded_by` is the version whose signature made the matrix: the champion at that moment. Thousands of these wait
+    for the next hand-over: a struct without garbage collection is made in a fifth of a dataclass's time, and the
+    collector does not walk over it again and again.
     """
 
     request_id: str
@@ -81,12 +84,13 @@ class Recorder:
     def handovers(self, served: Sequence[Served]) -> list[Handover]:
         """Columnar records of `served`, and the profile of what the champion answered: one for each champion they met.
 
+        An hour after a failure to deliver, the records of two hours make two: a file of records lies in one hour.
         Pure work: safe on any thread.
         """
-        by_champion: dict[int, list[Served]] = {}
+        batches: dict[tuple[int, int], list[Served]] = {}
         for one in served:
-            by_champion.setdefault(one.encoded_by.version, []).append(one)
-        return [self._handover(version, batch) for version, batch in by_champion.items()]
+            batches.setdefault((one.encoded_by.version, int(one.time_s // _HOUR_S)), []).append(one)
+        return [self._handover(version, batch) for (version, _), batch in batches.items()]
 
     def _handover(self, version: int, served: Sequence[Served]) -> Handover:
         bundle = served[0].encoded_by.bundle
@@ -98,7 +102,7 @@ class Recorder:
 def _profile(served: Sequence[Served], reference: drift.ReferenceProfile) -> drift.Profile:
     """Rows that fell back or went to a canary would bend the predictions; units are split at random, so the
     champion's own rows stand for all."""
-    own = [s for s in served if s.role == "champion" and s.assigned == "champion" and s.status == 200]
+    own = [s for s in served if s.role == "champion" and s.assigned != "canary" and s.status == 200]
     if not own:
         return drift.empty(reference)
     features = np.concatenate([s.matrix for s in own])

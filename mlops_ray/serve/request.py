@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature
 
-__all__ = ["Rows", "RowsDecoder", "invalid"]
+__all__ = ["IDENTITY_LENGTH", "Rows", "RowsDecoder", "decoded"]
+
+IDENTITY_LENGTH = 256
+"""Characters in a request id or a unit, at most: they are kept with every record."""
 
 _MAX_TEXT = 4096
+# An int column is kept as int64.
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Identity = Annotated[str, msgspec.Meta(max_length=IDENTITY_LENGTH)]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,11 @@ class RowsDecoder:
         row = _row_type(signature)
         body = msgspec.defstruct(
             "Body",
-            [("records", list[row]), ("unit", str | int | None, None), ("request_id", str | None, None)],  # type: ignore[valid-type]
+            [
+                ("records", list[row]),  # type: ignore[valid-type]
+                ("unit", _Identity | _Integer | None, None),
+                ("request_id", _Identity | None, None),
+            ],
             forbid_unknown_fields=True,
         )
         self._decoder = msgspec.json.Decoder(body)
@@ -49,15 +62,7 @@ class RowsDecoder:
             RequestError: 400 for what is no JSON, 422 with the path of the field for a missing, extra or mistyped one,
                 413 for more rows than allowed.
         """
-        try:
-            request: Any = self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise invalid(error) from None
-        except msgspec.DecodeError as error:
-            raise RequestError(
-                f"the body is not valid JSON ({error}); NaN and Infinity are no JSON, send null for a missing value",
-                status=400,
-            ) from None
+        request: Any = decoded(self._decoder, body)
         records = request.records
         if not records:
             raise RequestError("expected at least one record, found an empty list", "$.records")
@@ -80,10 +85,22 @@ class RowsDecoder:
         return np.array(rows, dtype=np.float64)
 
 
-def invalid(error: msgspec.ValidationError) -> RequestError:
-    """A msgspec error as ours: the message, and the path it names."""
-    message, _, path = str(error).partition(" - at `")
-    return RequestError(message[:1].lower() + message[1:], path.rstrip("`"))
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """What the JSON in `body` says.
+
+    Raises:
+        RequestError: 400 for what is no JSON, 422 with the path of a field that is not as expected.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).rpartition(" - at `") if " - at `" in str(error) else (str(error), "", "")
+        raise RequestError(message[:1].lower() + message[1:], path.rstrip("`")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(
+            f"the body is not valid JSON ({error}); NaN and Infinity are no JSON, send null for a missing value",
+            status=400,
+        ) from None
 
 
 def _row_type(signature: Signature) -> type[msgspec.Struct]:
@@ -94,13 +111,13 @@ def _row_type(signature: Signature) -> type[msgspec.Struct]:
         fields.append((f"f{i}", kind | None, None) if column.nullable else (f"f{i}", kind))
         names[f"f{i}"] = column.name
     if signature.unit is not None:
-        fields.append(("unit", str | int | None, None))
+        fields.append(("unit", _Identity | _Integer | None, None))
         names["unit"] = signature.unit
     return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, kw_only=True)
 
 
 def _python_type(column: InputColumn) -> Any:
-    return {"float": float, "int": int, "bool": bool}.get(
+    return {"float": float, "int": _Integer, "bool": bool}.get(
         column.type, Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
     )
 

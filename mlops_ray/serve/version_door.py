@@ -10,7 +10,7 @@ from mlops_ray.errors import PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.serve.answer import Answer, Body
 from mlops_ray.serve.loaded import LoadedModel
-from mlops_ray.serve.model_app import Label, ModelApp, new_request_id
+from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.recorder import Served
 from mlops_ray.spec import Serve
@@ -21,8 +21,10 @@ __all__ = ["VersionDoor"]
 class VersionDoor(ModelApp):
     """Hosts exactly one version."""
 
-    def __init__(self, name: str, serve: Serve, *, model: LoadedModel, outbox: Outbox) -> None:
-        super().__init__(name, serve)
+    def __init__(
+        self, name: str, serve: Serve, *, model: LoadedModel, outbox: Outbox, startup: Startup | None = None
+    ) -> None:
+        super().__init__(name, serve, startup=startup)
         self._model = model
         self._outbox = outbox
         self._deadline_s = serve.deadline_ms / 1000

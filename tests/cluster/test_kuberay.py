@@ -73,7 +73,6 @@ def test_gpu_workers_come_and_go() -> None:
     assert gpu["max_workers"] > 0
 
 
-@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # of ray.serve, when imported
 def test_the_service_declares_applications_that_serve_accepts() -> None:
     from ray.serve.schema import ServeDeploySchema
 

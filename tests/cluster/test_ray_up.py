@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,13 +10,20 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import ray
 import yaml
+
+from mlops_ray.demo.world import World
+from mlops_ray.spec import Workspace
+from mlops_ray.store import Store
+from mlops_ray.tracking import Tracking
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "127.0.73"
@@ -116,6 +124,26 @@ def cluster(ray_cluster: str) -> Iterator[LocalCluster]:
             yield up
         finally:
             _cli(up, "down", "-y", str(file))
+
+
+def test_jobs_ingest_and_train_a_version_that_mlflow_knows_with_its_dataset(cluster: LocalCluster) -> None:
+    work = cluster.folder / "work"
+    shutil.copytree(ROOT / "jobs", work / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
+    (work / "landing").mkdir()
+    pq.write_table(World(seed=5).batch(1500, datetime(2026, 6, 1, tzinfo=UTC), seed=1), work / "landing" / "1.parquet")
+    spec = (ROOT / "mlops_ray" / "demo" / "churn.yaml").read_text(encoding="utf-8")
+    (work / "churn.yaml").write_text(spec.replace("trials: 4", "trials: 2"), encoding="utf-8")
+    submit = ("job", "submit", "--address", cluster.dashboard, "--working-dir", str(work), "--", "python")
+
+    for job in ("jobs/ingest.py", "jobs/train.py"):
+        assert "succeeded" in _cli(cluster, *submit, job, "--spec", "churn.yaml").lower()
+
+    workspace = Workspace.load(cluster.folder / "home", {})
+    version = Tracking(workspace.tracking, artifacts=f"{workspace.lake}/mlflow").describe("churn", 1)
+    assert version["tags"]["mlops_ray.dataset"] == "mlops.churn@v1"
+    record = Store(workspace.store).model_version("churn", 1)
+    assert record.dataset == "mlops.churn@v1"
+    assert record.run_id == version["run_id"]
 
 
 def test_it_comes_up_runs_a_job_on_two_nodes_and_goes_without_touching_another_cluster(cluster: LocalCluster) -> None:

@@ -13,7 +13,7 @@ from mlops_ray.rollout import Phase
 from mlops_ray.serve import Applied, AppStatus, app_name
 from mlops_ray.spec import ModelSpec
 from mlops_ray.store import Change, Event, RouteRecord, Store
-from tests.control.world import WORSE, World
+from tests.control.world import WORSE, World, toy_spec
 
 
 class Killed(BaseException):
@@ -99,6 +99,7 @@ def cannot_start(world: World) -> None:
 def cannot_load(world: World) -> None:
     """Version 2 is promoted, and champion replicas cannot load it."""
     world.hosting.cannot_load.add(2)
+    world.spec = toy_spec(rollout={"steps": [{"share": 0.5, "min_s": 1, "max_s": 30}], "ready_timeout_s": 4})
 
 
 STORIES = [succeeds, is_worse, cannot_start, cannot_load]

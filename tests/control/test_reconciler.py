@@ -20,7 +20,7 @@ class _Late(Store):
         super().__init__(url)
         self._rollout = rollout
 
-    def rollouts(self, model: str | None = None, active_only: bool = False) -> list[RolloutRecord]:
+    def rollouts(self, *_: object, **__: object) -> list[RolloutRecord]:
         return [self._rollout]
 
 

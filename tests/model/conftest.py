@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mlops_ray.drift import ReferenceProfile, build_reference
 from mlops_ray.model import InputColumn, Manifest, Signature, TrainedModel, write_bundle
-from tests.data.conftest import s3, s3_server  # noqa: F401 - fixtures
 
 SIGNATURE = Signature(
     inputs=(

@@ -15,7 +15,6 @@ from mlops_ray.tracking import MetricPoint, ModelInput, Tracking
 from tests.tracking.conftest import DATASET
 
 # MLflow 3.17's own tables, with SQLAlchemy 2.1
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 INPUTS = [
     ModelInput("tenure", "int", nullable=True, examples=[3, None]),
@@ -133,7 +132,6 @@ def test_an_unknown_version_is_an_error_that_names_it(tracking: Tracking) -> Non
         tracking.describe("nothing", 99)
 
 
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 def test_mlflow_itself_loads_the_model_and_predicts_as_the_bundle_does(
     tracking: Tracking, bundle: Path, register: Callable[[], int]
 ) -> None:

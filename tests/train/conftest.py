@@ -15,7 +15,6 @@ from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.tracking import CodeVersion
 from mlops_ray.train import TrialContext
 from mlops_ray.train.training_data import TrainingData, prepare
-from tests.data.conftest import s3, s3_server  # noqa: F401 - fixtures
 
 CODE = CodeVersion("c" * 40, False, "d" * 64, "3.11", {"numpy": "2"})
 DATA: dict[str, Any] = {

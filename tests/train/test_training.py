@@ -19,13 +19,6 @@ from mlops_ray.train import run_training
 from mlops_ray.train.training_data import prepare
 from tests.train.conftest import CODE, churn_table, spec_of
 
-pytestmark = [
-    # MLflow 3.17's own tables, with SQLAlchemy 2.1
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    # Ray Data copies its own context, deprecated fields included
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
-]
-
 GATES = [{"metric": "auc", "min": 0.6}, {"metric": "auc", "not_worse_by": 0.2}]
 
 
@@ -124,7 +117,6 @@ def test_the_reference_profile_has_the_training_rows_and_the_holdout_predictions
     assert reference.rows + sum(prediction.counts) == 585
 
 
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 def test_mlflow_loads_the_version_and_predicts_as_the_bundle_does(
     trained: ModelVersionRecord, trained_workspace: Workspace
 ) -> None:

@@ -13,12 +13,7 @@ from mlops_ray.spec import Workspace
 from mlops_ray.train import run_training
 from tests.train.conftest import CODE, churn_table, spec_of
 
-pytestmark = [
-    pytest.mark.slow,
-    # MLflow 3.17's own tables, with SQLAlchemy 2.1
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
-]
+pytestmark = pytest.mark.slow
 
 
 def test_with_a_lake_on_s3_trials_bundle_and_artifacts_lie_there(ray_cluster: str, s3: str, tmp_path: Path) -> None:

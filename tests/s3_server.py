@@ -1,4 +1,4 @@
-"""A real S3 protocol server for the tests that need one."""
+"""A real S3 protocol server (moto) as fixtures; tests/conftest.py makes them known to every test."""
 
 import socket
 import subprocess

@@ -1,0 +1,63 @@
+"""Runs `mlops-ray` as a user does: a process of its own, in a folder of its own, in an environment without our traces."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Done", "mlops_ray"]
+
+# What the session's cluster left in this process; a user's shell has none of it.
+_OURS = ("RAY_", "MLOPS_RAY_", "MLFLOW_", "PYTHONPATH", "PYTEST_")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The JSON object in the last line of stdout."""
+        content = json.loads(self.out.splitlines()[-1])
+        assert isinstance(content, dict)
+        return content
+
+    @property
+    def error(self) -> str:
+        """Why the command was refused; asserts that it was, in the way every command has to refuse."""
+        assert self.code == 1, self
+        assert "Traceback" not in self.out + self.err, self.err
+        assert set(self.answer) == {"error", "kind"}, self.out
+        assert self.err.splitlines()[-1 - self.answer["error"].count("\n")].startswith("error: "), self.err
+        return str(self.answer["error"])
+
+
+def mlops_ray(
+    *arguments: str | Path,
+    cwd: Path,
+    home: str | Path | None = None,
+    as_json: bool = True,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 120.0,
+) -> Done:
+    """Run `mlops-ray <arguments>` in `cwd` and wait for its end."""
+    options = [*(["--home", str(home)] if home is not None else []), *(["--json"] if as_json else [])]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_ray.cli", *map(str, arguments), *options],
+        cwd=cwd,
+        env=inherited | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)

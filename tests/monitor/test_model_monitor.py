@@ -1,0 +1,262 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_ray.monitor import Cursor
+from mlops_ray.rollout import Block
+from mlops_ray.spec import Workspace
+from mlops_ray.store import Event
+from tests.monitor.samples import Watch, labels, rollout, rows_of, served, toy_spec
+
+DECAY = {
+    "window": {"size_s": 200, "every_s": 10, "min_rows": 200},
+    "labels": {"decay": {"metric": "log_loss", "max_drop": 0.2, "min_labels": 40}},
+}
+
+
+@pytest.fixture
+def watch(workspace: Workspace, tmp_path: Path) -> Iterator[Watch]:
+    """Model "toy" with champion 1, watched."""
+    watch = Watch(workspace, tmp_path)
+    yield watch
+    watch.monitor.close()
+    watch.store.close()
+
+
+def begin_rollout(watch: Watch, **changes: Any) -> None:
+    with watch.store.change(Event("rollout.begun", "toy-v2", {}, "test", 0.0)) as change:
+        change.put_rollout(rollout(**changes), expected_revision=None)
+
+
+# -- drift -------------------------------------------------------------------------------------------------------------
+
+
+def test_traffic_like_the_training_data_raises_nothing(watch: Watch) -> None:
+    watch.go_on(600)
+    assert watch.open_alerts() == []
+    report = watch.monitor.status()["report"]
+    assert (report["verdict"], report["rows"]) == ("PASS", 1000)
+
+
+def test_drifted_traffic_raises_one_alert_with_the_drifted_features(watch: Watch) -> None:
+    watch.go_on(600, shift_b=1.0)
+    assert watch.open_alerts() == [("drift", 1, ["b"])]
+    (alert,) = watch.store.alerts("toy")
+    assert "1 of 3 features of toy v1 drifted: b (KS 0." in alert.message
+    assert watch.told() == [alert.id]
+    assert watch.monitor.status()["alerted_features"] == ["b"]
+
+
+def test_one_drifted_window_alone_raises_nothing(watch: Watch) -> None:
+    watch.go_on(40, shift_b=1.0)
+    watch.go_on(200)
+    assert watch.store.alerts("toy") == []
+
+
+def test_a_feature_that_joins_later_is_the_same_episode(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    watch.go_on(300, shift_a=1.0, shift_b=1.0)
+    assert watch.open_alerts() == [("drift", 1, ["a", "b"])]
+    (alert,) = watch.store.alerts("toy")
+    assert watch.told() == [alert.id, f"{alert.id}+a"]
+
+
+def test_an_alert_is_resolved_when_the_drift_has_passed(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    watch.go_on(400)
+    (alert,) = watch.store.alerts("toy")
+    assert alert.state == "resolved"
+
+
+def test_too_little_traffic_neither_raises_nor_resolves(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    watch.go_on(400, rows=1)
+    assert watch.open_alerts() == [("drift", 1, ["b"])]
+    assert watch.monitor.status()["report"]["verdict"] == "INCONCLUSIVE"
+
+
+def test_a_promotion_resolves_the_alerts_of_the_version_before(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    watch.put_champion(2)
+    watch.go_on(100, version=2)
+    assert watch.open_alerts() == []
+    assert watch.monitor.status()["version"] == 2
+
+
+def test_what_other_versions_served_is_no_part_of_the_window(watch: Watch) -> None:
+    watch.go_on(300)
+    watch.go_on(300, version=2, shift_b=3.0)
+    assert watch.open_alerts() == []
+
+
+def test_only_the_features_that_are_watched_raise_alerts(watch: Watch) -> None:
+    watch.spec = toy_spec(monitor={"window": {"size_s": 200, "every_s": 10, "min_rows": 200}, "features": ["a"]})
+    watch.monitor = watch.new_monitor()
+    watch.go_on(300, shift_b=1.0)
+    assert watch.open_alerts() == []
+
+
+def test_an_open_alert_ends_when_its_features_are_watched_no_more(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    watch.spec = toy_spec(monitor={"window": {"size_s": 200, "every_s": 10, "min_rows": 200}, "features": ["a"]})
+    watch.monitor = watch.new_monitor()
+    watch.go_on(20, shift_b=1.0)
+    assert watch.open_alerts() == []
+
+
+# -- restarts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_handover_received_twice_counts_once(watch: Watch) -> None:
+    handover = watch.handover(rows_of(300, seed=5))
+    watch.monitor.receive(handover)
+    watch.monitor.receive(handover)
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 300
+
+
+def test_after_a_restart_the_window_is_as_it_was(watch: Watch) -> None:
+    watch.go_on(150)
+    watch.monitor = watch.new_monitor()
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 750
+
+
+def test_a_handover_repeated_after_a_restart_counts_once(watch: Watch) -> None:
+    handover = watch.handover(rows_of(300, seed=5))
+    watch.monitor.receive(handover)
+    watch.monitor = watch.new_monitor()
+    watch.monitor.receive(handover)
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 300
+
+
+def test_after_a_restart_an_open_alert_is_not_raised_again(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    for _ in range(3):
+        watch.monitor = watch.new_monitor()
+        watch.go_on(50, shift_b=1.0)
+    assert len(watch.store.alerts("toy")) == 1
+    assert len(watch.told()) == 1
+
+
+def test_after_a_restart_one_clean_window_does_not_resolve_an_alert(watch: Watch) -> None:
+    watch.go_on(300, shift_b=1.0)
+    watch.now_s += 1000
+    watch.monitor = watch.new_monitor()
+    watch.go_on(20, rows=300)
+    assert watch.open_alerts() == [("drift", 1, ["b"])]
+    watch.go_on(10, rows=300)
+    assert watch.open_alerts() == []
+
+
+def test_rows_that_were_not_answered_are_no_part_of_a_recovered_window(watch: Watch) -> None:
+    handover = watch.handover(rows_of(300, seed=5))
+    failed = {"request_id": "x", "time_s": watch.now_s, "status": 500, "score": None, "error": "no memory"}
+    watch.monitor.receive(handover)
+    watch.monitor.receive(handover | {"name": "other", "records": served(failed), "version": 7})
+    watch.monitor = watch.new_monitor()
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 300
+
+
+def test_records_that_came_before_the_champion_was_known_are_found_again(watch: Watch) -> None:
+    watch.monitor.receive(watch.handover(rows_of(300, seed=5), version=2))
+    watch.put_champion(2)
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 300
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------------
+
+
+def canary_batch(watch: Watch, *units: str) -> dict[str, Any]:
+    """A handover of failing canary requests of these units."""
+    rows = [{"unit": unit, "assigned": "canary", "canary": 2, "error": "boom", "time_s": watch.now_s} for unit in units]
+    return watch.handover(rows_of(1, seed=1)) | {"records": served(*rows)}
+
+
+def test_evidence_is_there_as_long_as_its_rollout(watch: Watch) -> None:
+    begin_rollout(watch)
+    watch.monitor.receive(canary_batch(watch, "ada", "ada"))
+    watch.monitor.follow(watch.now_s)
+    assert watch.monitor.evidence(2, Cursor())[1] == [Block(1, 0, 1, 0, 0, 0)]
+    with watch.store.change(Event("rollout.ended", "toy-v2", {}, "test", 0.0)) as change:
+        change.put_rollout(rollout(phase="COMPLETED"), expected_revision=1)
+    watch.monitor.follow(watch.now_s)
+    assert watch.monitor.evidence(2, Cursor())[1] == []
+
+
+def test_a_unit_that_failed_before_a_restart_is_no_news_after_it(watch: Watch) -> None:
+    begin_rollout(watch, created_s=watch.now_s - 5)
+    watch.monitor.receive(canary_batch(watch, "ada"))
+    cursor, _ = watch.monitor.evidence(2, Cursor())
+    watch.monitor = watch.new_monitor()
+    watch.monitor.receive(canary_batch(watch, "ada", "bob"))
+    assert watch.monitor.evidence(2, cursor)[1] == [Block(1, 0, 1, 0, 0, 0)]
+
+
+# -- decay -------------------------------------------------------------------------------------------------------------
+
+
+def answer(watch: Watch, name: str, *, score_of_positives: float) -> None:
+    """Forty answered requests and their outcomes, half of them positive."""
+    rows = rows_of(40, seed=9)
+    rows[:20, 2], rows[20:, 2] = score_of_positives, 1 - score_of_positives
+    handover = watch.handover(rows)
+    watch.monitor.receive(handover)
+    ids = handover["records"]["request_id"].to_pylist()
+    outcomes = [(id, 0, float(i < 20), 0.0) for i, id in enumerate(ids)]
+    watch.monitor.keep_labels(name, labels(*outcomes), watch.now_s)
+
+
+@pytest.fixture
+def labelled(workspace: Workspace, tmp_path: Path) -> Iterator[Watch]:
+    """A model whose log loss, .3 on the holdout, may grow by .2 (a lower one is better, while auc is trained for)."""
+    watch = Watch(workspace, tmp_path, spec=toy_spec(monitor=DECAY))
+    yield watch
+    watch.monitor.close()
+    watch.store.close()
+
+
+def test_outcomes_as_on_the_holdout_raise_nothing(labelled: Watch) -> None:
+    answer(labelled, "labels", score_of_positives=0.75)
+    labelled.go_on(10, rows=0)
+    assert labelled.store.alerts("toy") == []
+    performance = labelled.monitor.status()["performance"]
+    assert (performance["rows"], performance["coverage"]) == (40, 1.0)
+
+
+def test_decayed_outcomes_raise_one_critical_alert(labelled: Watch) -> None:
+    answer(labelled, "labels", score_of_positives=0.3)
+    labelled.go_on(50, rows=0)
+    (alert,) = labelled.store.alerts("toy")
+    assert (alert.kind, alert.severity, alert.state) == ("decay", "critical", "open")
+    assert "log_loss of toy v1 is 1.2040 on 40 labelled rows, 0.3000 on the holdout" in alert.message
+
+
+def test_much_better_outcomes_raise_nothing(labelled: Watch) -> None:
+    answer(labelled, "labels", score_of_positives=0.999)
+    labelled.go_on(10, rows=0)
+    assert labelled.store.alerts("toy") == []
+
+
+def test_a_decay_alert_ends_when_corrected_outcomes_say_otherwise(labelled: Watch) -> None:
+    answer(labelled, "labels", score_of_positives=0.3)
+    labelled.go_on(10, rows=0)
+    wrong = labelled.monitor._log.labels(0).to_pylist()
+    corrected = [(row["request_id"], row["row"], 1 - row["label"], 0.0) for row in wrong]
+    labelled.monitor.keep_labels("corrected", labels(*corrected), labelled.now_s)
+    labelled.go_on(10, rows=0)
+    assert [alert.state for alert in labelled.store.alerts("toy")] == ["resolved"]
+
+
+def test_few_outcomes_raise_nothing(labelled: Watch) -> None:
+    handover = labelled.handover(rows_of(40, seed=9))
+    labelled.monitor.receive(handover)
+    ids = handover["records"]["request_id"].to_pylist()
+    labelled.monitor.keep_labels("labels", labels(*[(id, 0, float(id < "5"), 0.0) for id in ids[:39]]), labelled.now_s)
+    labelled.go_on(10, rows=0)
+    assert labelled.store.alerts("toy") == []
