@@ -35,7 +35,6 @@ def ingest(
         from mlops_ray.control.connection import connect
         from mlops_ray.control.operations import ingest_batch, register
 
-        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
         connect(context.workspace)
         result = ingest_batch(
             context.store,
@@ -45,6 +44,8 @@ def ingest(
             clock=time.time,
             progress=context.progress,
         )
+        # Last, so that a batch that is refused changes nothing.
+        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
         version = result.version
         reasons = ", ".join(f"{reason}: {count}" for reason, count in result.reasons.items())
         text = (

@@ -45,7 +45,6 @@ def train(
         from mlops_ray.tracking import code_version
         from mlops_ray.train import run_training
 
-        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
         connect(context.workspace)
         version = run_training(
             loaded,
@@ -56,6 +55,8 @@ def train(
             code=code_version(Path.cwd()),
             progress=context.progress,
         )
+        # Last, so that a training that is refused changes nothing.
+        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
         context.answer(version, _version_text(version))
 
 
@@ -114,9 +115,11 @@ def predict(
 def _predict_records(context: Context, model: str, records: str, version: int | None) -> None:
     from mlops_ray.control.client import ModelClient
 
-    text = Path(records[1:]).read_text(encoding="utf-8") if records.startswith("@") else records
     try:
+        text = Path(records[1:]).read_text(encoding="utf-8") if records.startswith("@") else records
         content = json.loads(text)
+    except OSError as error:
+        raise RequestError(f"--records {records}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise RequestError(f"--records is not valid JSON: {error}") from None
     rows = content if isinstance(content, list) else [content]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from urllib.parse import urlparse
 
 import ray
@@ -16,6 +17,7 @@ from mlops_ray.store import Store
 __all__ = ["connect", "disconnect", "ensure_services"]
 
 _SERVICE_TIMEOUT_S = 120.0
+_ANSWER_TIMEOUT_S = 5.0
 
 
 def connect(workspace: Workspace) -> None:
@@ -30,13 +32,21 @@ def connect(workspace: Workspace) -> None:
     if address.startswith("127."):
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     try:
+        _knock(address)
         ray.init(address=address, namespace=workspace.namespace, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ClusterError(
             f"no Ray cluster answers at {address} ({reason}); start one with `mlops-ray up`, or name one with "
             "MLOPS_RAY_RAY_ADDRESS"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """OSError when nobody listens at `host:port`: Ray itself would ask for minutes before it says so."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S).close()
 
 
 def disconnect() -> None:

@@ -63,8 +63,8 @@ class LocalCluster:
         self._workspace = workspace
         self._home = Path(workspace.home)
         self._processes = Processes(self._home)
-        # Ray puts unix sockets below this folder, whose paths must stay short.
-        self._temporary = Path("/tmp") / f"mlops_ray-{blake2b(workspace.home.encode(), digest_size=5).hexdigest()}"
+        # Ray and HAProxy put unix sockets below this folder, whose paths must stay below 98 characters.
+        self._temporary = Path("/tmp") / f"mlr-{blake2b(workspace.home.encode(), digest_size=5).hexdigest()}"
 
     @property
     def running(self) -> bool:
@@ -80,10 +80,9 @@ class LocalCluster:
         if self.running:
             progress("Ray is running already")
             connect(self._workspace)
+            ensure_services(self._workspace)
         else:
-            self._start_ray(ports.chosen(), cpus, progress)
-        progress("starting Serve and the actors of the loop")
-        ensure_services(self._workspace)
+            self._start_all(ports.chosen(), cpus, progress)
         if mlflow_ui and self._processes.running("mlflow") is None:
             progress("starting MLflow's pages")
             self._start_mlflow()
@@ -96,6 +95,16 @@ class LocalCluster:
         shutil.rmtree(self._temporary, ignore_errors=True)
         return stopped
 
+    def _start_all(self, ports: Ports, cpus: int, progress: Progress) -> None:
+        """Ray and what runs on it; when that fails, nothing is left running."""
+        try:
+            self._start_ray(ports, cpus, progress)
+            progress("starting Serve and the actors of the loop")
+            ensure_services(self._workspace)
+        except BaseException:
+            self.down()
+            raise
+
     def _start_ray(self, ports: Ports, cpus: int, progress: Progress) -> None:
         self._workspace = self._workspace.model_copy(
             update={
@@ -107,7 +116,7 @@ class LocalCluster:
         )
         self._workspace.save()
         shutil.rmtree(self._temporary, ignore_errors=True)
-        environment = serve_environment(os.environ)
+        environment = serve_environment(self._temporary / "h", os.environ)
         # connect() and serve.start() below read the same variables in this process.
         os.environ.update({k: v for k, v in environment.items() if k.startswith("RAY_")})
         progress(f"starting Ray with {cpus} CPUs, dashboard {self._workspace.dashboard}")
@@ -131,7 +140,6 @@ class LocalCluster:
             if _answers(f"{self._workspace.dashboard}/api/version"):
                 return
             time.sleep(0.2)
-        self.down()
         raise ClusterError(f"Ray did not answer within {_START_TIMEOUT_S:g} s:\n{self._processes.log_tail('ray')}")
 
     def _start_mlflow(self) -> None:
@@ -146,11 +154,16 @@ class LocalCluster:
         self._processes.start("mlflow", command, environment=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
 
 
-def serve_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` with what Ray Serve reads at import: HAProxy in front, and no port shared with others."""
+def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` with what Ray Serve reads at import: HAProxy in front, no port or file shared with others."""
     haproxy = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         # A replica is drained as long as it has requests; on one machine no load balancer needs more time than this.

@@ -1,12 +1,16 @@
-"""Processes this package started and may end: remembered by pid and start time, so that no other is ever touched."""
+"""Processes this package started and may end: remembered by pid, start time and a mark, so that no other is touched."""
 
 import json
 import os
 import subprocess
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from mlops_ray.control.marked_processes import MARK_VARIABLE, stop_marked
 
 __all__ = ["Processes"]
 
@@ -23,6 +27,7 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> int:
         """Start `command` in the background, its output in `<home>/logs/<name>.log`; the process id."""
+        mark = uuid.uuid4().hex
         logs = self._home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{name}.log").open("wb") as log:
@@ -31,12 +36,16 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(environment),
+                env={**environment, MARK_VARIABLE: mark},
                 start_new_session=True,
             )
         self._children[name] = process
         known = self._read()
-        known[name] = {"pid": process.pid, "started_s": psutil.Process(process.pid).create_time()}
+        known[name] = {
+            "pid": process.pid,
+            "started_s": psutil.Process(process.pid).create_time(),
+            "mark": mark,
+        }
         self._write(known)
         return process.pid
 
@@ -59,24 +68,18 @@ class Processes:
         return "\n".join(text.splitlines()[-lines:])
 
     def stop(self, name: str, *, patience_s: float = 20.0) -> bool:
-        """End a process and all its descendants, politely first; False when it was not running."""
+        """End a process and all it started, politely first; False when nothing of it was running.
+
+        What it started carries its mark, also what has left its process tree as HAProxy does.
+        """
+        mark = self._read().get(name, {}).get("mark")
         process = self.running(name)
-        if process is None:
-            self._forget(name)
-            return False
-        family = [process, *process.children(recursive=True)]
-        process.terminate()
-        _, alive = psutil.wait_procs([process], timeout=patience_s)
-        # Whoever outlived its parent has lost its place in the tree: it is known from before.
-        survivors = [p for p in family if p.is_running()]
-        for survivor in survivors:
-            _terminate(survivor)
-        _, alive = psutil.wait_procs(survivors, timeout=5)
-        for stubborn in alive:
-            _kill(stubborn)
-        psutil.wait_procs(alive, timeout=5)
+        if process is not None:
+            process.terminate()
+            psutil.wait_procs([process], timeout=patience_s)
+        left = stop_marked(str(mark)) if mark is not None else 0
         self._forget(name)
-        return True
+        return process is not None or left > 0
 
     def _forget(self, name: str) -> None:
         child = self._children.pop(name, None)
@@ -86,28 +89,14 @@ class Processes:
         if known.pop(name, None) is not None:
             self._write(known)
 
-    def _read(self) -> dict[str, dict[str, float]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         if not self._file.exists():
             return {}
-        content: dict[str, dict[str, float]] = json.loads(self._file.read_text())
+        content: dict[str, dict[str, Any]] = json.loads(self._file.read_text())
         return content
 
-    def _write(self, content: Mapping[str, Mapping[str, float]]) -> None:
+    def _write(self, content: Mapping[str, Mapping[str, Any]]) -> None:
         self._home.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(content))
         temporary.replace(self._file)
-
-
-def _terminate(process: psutil.Process) -> None:
-    try:
-        process.terminate()
-    except psutil.NoSuchProcess:
-        return
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return

@@ -10,11 +10,9 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
-from starlette.middleware import Middleware
 
 from mlops_ray.serve.application import FRONT, front_application, server_application, version_application
 from mlops_ray.serve.front_door import Applied
-from mlops_ray.serve.middleware import UnwatchedClients
 from mlops_ray.serve.versions import app_name
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import RouteRecord
@@ -116,5 +114,4 @@ def _status(app: Any) -> AppStatus:
 def start_serve(host: str, port: int) -> None:
     """Start Serve's controller and ingress on this cluster, once."""
     assert ray.is_initialized(), "connect to the cluster first"
-    middlewares = [Middleware(UnwatchedClients)]
-    serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port, "middlewares": middlewares})
+    serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})

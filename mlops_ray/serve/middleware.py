@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 
+from starlette.middleware import Middleware
+
 from mlops_ray.serve.http import Receive, Scope, Send
 
-__all__ = ["UnwatchedClients"]
+__all__ = ["UnwatchedClients", "middlewares"]
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _UNWATCHED = (b"x-request-disconnect-disabled", b"?1")
@@ -25,3 +27,8 @@ class UnwatchedClients:
         if scope["type"] == "http" and scope["path"].startswith("/v2/models/"):
             scope["headers"].append(_UNWATCHED)
         await self._app(scope, receive, send)
+
+
+def middlewares() -> list[Middleware]:
+    """What Serve calls in every process that speaks HTTP, by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH."""
+    return [Middleware(UnwatchedClients)]

@@ -29,6 +29,8 @@ def judged(actor: Any, rows: int) -> dict[str, Any]:
 def test_killed_it_is_started_again_and_goes_on_with_its_window(
     ray_cluster: str, workspace: Workspace, tmp_path: Path
 ) -> None:
+    # The cluster has a drift actor of its own; this one watches another workspace.
+    workspace = workspace.model_copy(update={"namespace": "test_drift_actor"})
     watch = Watch(workspace, tmp_path, spec=SPEC, now_s=time.time())
     actor = ensure_drift_actor(workspace)
     try:

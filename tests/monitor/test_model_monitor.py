@@ -37,7 +37,8 @@ def test_traffic_like_the_training_data_raises_nothing(watch: Watch) -> None:
     watch.go_on(600)
     assert watch.open_alerts() == []
     report = watch.monitor.status()["report"]
-    assert (report["verdict"], report["rows"]) == ("PASS", 1000)
+    assert report["verdict"] == "PASS"
+    assert 1000 <= report["rows"] <= 1050, "200 s at 5 rows a second, to the precision of a pane"
 
 
 def test_drifted_traffic_raises_one_alert_with_the_drifted_features(watch: Watch) -> None:
@@ -50,8 +51,9 @@ def test_drifted_traffic_raises_one_alert_with_the_drifted_features(watch: Watch
 
 
 def test_one_drifted_window_alone_raises_nothing(watch: Watch) -> None:
-    watch.go_on(40, shift_b=1.0)
-    watch.go_on(200)
+    watch.go_on(10, rows=200, shift_b=1.0)
+    assert watch.monitor.status()["report"]["verdict"] == "FAIL"
+    watch.go_on(200, rows=1000)
     assert watch.store.alerts("toy") == []
 
 
