@@ -1,5 +1,6 @@
 """Fixtures every test may use: one Ray cluster per session, and an empty workspace per test."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,9 @@ def live() -> Iterator[Workspace]:
     # ray: seconds to import, and most tests need none of it
     from mlops_ray.control.local_cluster import LocalCluster, Ports
 
-    with tempfile.TemporaryDirectory(prefix="mlops-ray-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mlops-ray-test-") as folder, pytest.MonkeyPatch.context() as patch:
+        # Replicas import predictor classes of the tests.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
         cluster = LocalCluster(Workspace.at(folder))
         try:
             yield cluster.up(Ports.free(), cpus=6, mlflow_ui=False, progress=lambda _: None)

@@ -168,6 +168,8 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         # A replica is drained as long as it has requests; on one machine no load balancer needs more time than this.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        # The only node has nowhere to drain to: without this, ending it would wait for half a minute.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         # Loopback only: there is nobody to keep out, and ~/.ray/auth_token of another cluster would be asked for.
         "RAY_AUTH_MODE": "disabled",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",

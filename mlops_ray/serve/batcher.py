@@ -58,10 +58,13 @@ class Batcher:
         except PredictionError as error:
             await self._one_by_one(batch, error)
             return
+        except Exception as error:  # noqa: BLE001 - the border of a task: who waits for it must not wait in vain
+            for _, future in batch:
+                _settle(future, error)
+            return
         start = 0
         for matrix, future in batch:
-            if not future.done():
-                future.set_result(scores[start : start + len(matrix)])
+            _settle(future, scores[start : start + len(matrix)])
             start += len(matrix)
 
     async def _one_by_one(self, batch: list[tuple[Matrix, asyncio.Future[Matrix]]], error: PredictionError) -> None:
@@ -71,6 +74,18 @@ class Batcher:
             try:
                 if len(batch) == 1:
                     raise error
-                future.set_result(await self._predict(matrix))
-            except PredictionError as own:
-                future.set_exception(own)
+                scores = await self._predict(matrix)
+            except Exception as own:  # noqa: BLE001 - as above
+                _settle(future, own)
+            else:
+                _settle(future, scores)
+
+
+def _settle(future: asyncio.Future[Matrix], outcome: Matrix | Exception) -> None:
+    """Whoever gave up waiting has cancelled the future."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

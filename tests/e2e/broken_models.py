@@ -1,0 +1,68 @@
+"""Predictors that pass every check before traffic and fail on real rows, each in its way."""
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_ray.model import TrainedModel
+from mlops_ray.model.lightgbm_predictor import LightGBMPredictor
+
+__all__ = ["AnswersNaN", "Hangs", "Raises", "Unloadable", "broken"]
+
+Matrix = NDArray[np.float64]
+
+
+class _FineOnZeros:
+    """Right on rows of zeros, which is what a replica warms a model up with; `fail` answers all others."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = LightGBMPredictor.load(folder)
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        """Predictions, or what `fail` makes of it."""
+        return self.fail(matrix) if matrix.any() else self._model.predict(matrix)
+
+    def fail(self, matrix: Matrix) -> Matrix:
+        """What real rows meet."""
+        raise NotImplementedError
+
+
+class Raises(_FineOnZeros):
+    """Raises on every row."""
+
+    def fail(self, matrix: Matrix) -> Matrix:
+        """See the class."""
+        raise RuntimeError("a table that was there in training is not here")
+
+
+class Hangs(_FineOnZeros):
+    """Never answers."""
+
+    def fail(self, matrix: Matrix) -> Matrix:
+        """See the class."""
+        threading.Event().wait()
+        raise AssertionError("unreachable: nobody sets the event")
+
+
+class AnswersNaN(_FineOnZeros):
+    """Answers something that is no prediction."""
+
+    def fail(self, matrix: Matrix) -> Matrix:
+        """See the class."""
+        return np.full(len(matrix), np.nan)
+
+
+class Unloadable:
+    """Cannot even be made."""
+
+    def __init__(self, folder: Path) -> None:
+        raise OSError(f"{folder}: weights are not where they should be")
+
+
+def broken(kind: type, sound: TrainedModel) -> TrainedModel:
+    """The sound LightGBM model, run by a predictor of this kind."""
+    described = json.dumps({"class": f"{kind.__module__}:{kind.__name__}"})
+    return TrainedModel("python", {**sound.files, "predictor.json": described.encode()})

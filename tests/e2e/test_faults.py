@@ -1,0 +1,124 @@
+"""A canary goes on and ends right whatever is killed, and users see nothing of a canary that is broken."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import ray
+from ray.util.state import list_actors
+
+from mlops_ray.demo.traffic_counts import TrafficCounts
+from mlops_ray.monitor import drift_status
+from mlops_ray.rollout import Phase
+from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, Workspace
+from mlops_ray.store import RolloutRecord, Stage
+from tests.e2e import broken_models
+from tests.e2e.toy import Toy, kill, sound_model, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def toy(live: Workspace) -> Iterator[Toy]:
+    """A champion on two replicas: while a killed one is replaced, the other answers."""
+    toy = Toy(live, "faulty", replicas=2).first_champion()
+    yield toy
+    toy.retire()
+
+
+def _pid(actor: str, workspace: Workspace) -> int:
+    handle = ray.get_actor(actor, namespace=workspace.namespace)
+    pid: int = ray.get(handle.ready.remote(), timeout=60)
+    return pid
+
+
+def _champion_pids(toy: Toy) -> list[int]:
+    wanted = [("state", "=", "ALIVE"), ("class_name", "=", f"ServeReplica:{toy.name}:front")]
+    return [actor.pid for actor in list_actors(toy.workspace.dashboard, filters=wanted, detail=True)]
+
+
+def _deliver(toy: Toy, *, in_canary: Callable[[], None]) -> tuple[RolloutRecord, TrafficCounts]:
+    """Deliver one more sound version under traffic, and do `in_canary` in the middle of it."""
+    with toy.traffic() as driver:
+        rollout = toy.deploy(toy.add_version())
+        toy.await_phase(rollout, Phase.CANARY)
+        until(lambda: driver.snapshot().by_role.get("canary"), "the first answer of the canary", timeout_s=30)
+        in_canary()
+        assert toy.store.rollout(rollout.id).phase == Phase.CANARY
+        ended = toy.ended(rollout)
+        return ended, driver.stop()
+
+
+def _assert_it_ended_right(toy: Toy, rollout: RolloutRecord, counts: TrafficCounts) -> None:
+    assert rollout.phase == Phase.COMPLETED, rollout.state["rollout"]["reason"]
+    assert len(toy.store.events(subject=rollout.id, kind="rollout.completed")) == 1
+    assert toy.store.model_version(toy.name, rollout.version).stage is Stage.CHAMPION
+    assert toy.store.verify().verified
+    assert (counts.failed, counts.first_error) == (0, None)
+    assert counts.answered == counts.sent > 200
+
+
+def test_a_canary_ends_right_when_the_control_actor_is_killed(toy: Toy) -> None:
+    before = _pid(CONTROL_ACTOR, toy.workspace)
+    rollout, counts = _deliver(toy, in_canary=lambda: kill(before))
+    _assert_it_ended_right(toy, rollout, counts)
+    assert _pid(CONTROL_ACTOR, toy.workspace) != before
+
+
+def test_a_canary_ends_right_when_the_drift_actor_is_killed(toy: Toy) -> None:
+    before = _pid(DRIFT_ACTOR, toy.workspace)
+    rollout, counts = _deliver(toy, in_canary=lambda: kill(before))
+    _assert_it_ended_right(toy, rollout, counts)
+    assert _pid(DRIFT_ACTOR, toy.workspace) != before
+    # It was killed after the first records of this rollout came in, and counts them all the same.
+    assert rollout.state["rollout"]["evidence"]["canary_requests"] >= 0.9 * counts.by_role["canary"]
+
+
+def test_the_drift_actor_judges_on_after_it_was_killed(toy: Toy) -> None:
+    with toy.traffic(rate_per_s=100):
+        kill(_pid(DRIFT_ACTOR, toy.workspace))
+        status = until(lambda: _judged(toy), "a judgement by the new drift actor", timeout_s=60)
+    assert status["report"]["rows"] >= 100
+
+
+def _judged(toy: Toy) -> dict[str, object] | None:
+    _pid(DRIFT_ACTOR, toy.workspace)
+    status = drift_status(toy.workspace, toy.name)
+    return status if status["report"] is not None and status["report"]["verdict"] != "INCONCLUSIVE" else None
+
+
+def test_a_canary_ends_right_when_a_replica_of_the_champion_is_killed(toy: Toy) -> None:
+    before = _champion_pids(toy)
+    assert len(before) == 2
+    rollout, counts = _deliver(toy, in_canary=lambda: kill(before[0]))
+    _assert_it_ended_right(toy, rollout, counts)
+    until(
+        lambda: len(set(_champion_pids(toy)) - {before[0]}) == 2, "a replica in place of the killed one", timeout_s=60
+    )
+
+
+@pytest.mark.parametrize("kind", [broken_models.Raises, broken_models.Hangs, broken_models.AnswersNaN])
+def test_users_see_nothing_of_a_canary_that_is_broken(toy: Toy, kind: type) -> None:
+    route = toy.store.route(toy.name)
+    assert route is not None
+    assert route.champion is not None
+    with toy.traffic() as driver:
+        rollout = toy.ended(toy.deploy(toy.add_version(broken_models.broken(kind, sound_model(20)))))
+        counts = driver.stop()
+        answers = driver.drain_answers()
+    assert rollout.phase == Phase.ROLLED_BACK
+    assert "errors" in rollout.state["rollout"]["reason"]
+    assert (counts.failed, counts.retried, counts.first_error) == (0, 0, None)
+    assert dict(counts.by_version) == {str(route.champion): counts.sent}
+    expected = toy.scores(route.champion, [answer.row for answer in answers])
+    np.testing.assert_allclose([answer.score for answer in answers], expected, rtol=0, atol=1e-12)
+
+
+def test_a_version_that_cannot_be_loaded_is_rolled_back_before_it_gets_a_request(toy: Toy) -> None:
+    with toy.traffic() as driver:
+        rollout = toy.ended(toy.deploy(toy.add_version(broken_models.broken(broken_models.Unloadable, sound_model(20)))))
+        counts = driver.stop()
+    assert rollout.phase == Phase.ROLLED_BACK
+    assert "weights are not where they should be" in rollout.state["rollout"]["reason"]
+    assert Phase.CANARY not in {mark["phase"] for mark in rollout.state["rollout"]["history"]}
+    assert (counts.failed, dict(counts.by_role)) == (0, {"champion": counts.sent})

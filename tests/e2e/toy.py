@@ -1,0 +1,226 @@
+"""A served model without data or training around it: versions are made in a moment, rollouts last seconds."""
+
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlops_ray.control.operations import deploy, register
+from mlops_ray.demo.traffic import TrafficDriver
+from mlops_ray.drift import build_reference
+from mlops_ray.lake import Lake
+from mlops_ray.model import (
+    InputColumn,
+    Signature,
+    TrainedModel,
+    encode,
+    load_bundle,
+    publish_bundle,
+    write_bundle,
+)
+from mlops_ray.rollout import Phase
+from mlops_ray.spec import ModelSpec, Workspace, parse_spec
+from mlops_ray.store import Event, ModelVersionRecord, RolloutRecord, Stage, Store
+
+__all__ = ["SIGNATURE", "Toy", "kill", "rows", "sound_model", "until"]
+
+SIGNATURE = Signature(
+    (
+        InputColumn("a", "float", False, ()),
+        InputColumn("b", "int", True, ()),
+        InputColumn("c", "category", False, ("x", "z")),
+    ),
+    "binary",
+    "uid",
+)
+_SPEC: dict[str, Any] = {
+    "data": {
+        "source": "/nowhere",
+        "label": "y",
+        "unit": "uid",
+        "features": {
+            "a": "float",
+            "b": {"type": "int", "max_null_share": 0.5},
+            "c": {"type": "category", "categories": ["x", "z"]},
+        },
+    },
+    "serve": {"resources": {"cpus": 0.1}},
+    "rollout": {
+        "steps": [{"share": 0.3, "min_s": 6, "max_s": 90, "min_requests": 40}],
+        "analysis": {"max_bad_share": 0.1},
+    },
+    "monitor": {"flush_s": 0.5, "window": {"size_s": 20, "every_s": 2, "min_rows": 100}},
+}
+_RATE_PER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Toy:
+    """One model on a running cluster; every test module names its own."""
+
+    workspace: Workspace
+    name: str
+    replicas: int = 1
+
+    @property
+    def store(self) -> Store:
+        """The store of the workspace."""
+        return Store(self.workspace.store)
+
+    @property
+    def url(self) -> str:
+        """Where the model answers."""
+        return f"{self.workspace.serve}/v2/models/{self.name}"
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The spec it is deployed with."""
+        autoscaling = {"min_replicas": self.replicas, "max_replicas": self.replicas}
+        serve = _SPEC["serve"] | {"autoscaling": autoscaling}
+        return parse_spec(json.dumps({"name": self.name, **_SPEC, "serve": serve}))
+
+    def add_version(self, model: TrainedModel | None = None) -> int:
+        """Keep a version as a training that passed its gates does; a sound model unless told otherwise."""
+        known = self.store.model_versions(self.name)
+        number = 1 + max((v.version for v in known), default=0)
+        model = model or sound_model(10 + number)
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "bundle"
+            manifest = write_bundle(
+                written, model=model, signature=SIGNATURE, reference=_reference(), card=f"version {number}"
+            )
+            uri = publish_bundle(written, Lake(self.workspace.lake), self.name)
+        record = ModelVersionRecord(
+            model=self.name,
+            version=number,
+            digest=manifest.digest,
+            bundle_uri=uri,
+            run_id="none",
+            dataset=f"mlops.{self.name}@v1",
+            code={},
+            metrics={"auc": 0.9},
+            gates={},
+            verdict="PASS",
+            stage=Stage.CANDIDATE,
+            created_s=time.time(),
+        )
+        with self.store.change(Event("model_version.created", f"{self.name}@{number}", {}, "test", time.time())) as c:
+            c.put_model_version(record)
+        return number
+
+    def deploy(self, version: int) -> RolloutRecord:
+        """Begin the delivery of a version; the cluster's control actor carries it out."""
+        return deploy(self.store, self.spec, version=version, actor="test", now_s=time.time())
+
+    def first_champion(self) -> "Toy":
+        """Make and deliver version 1, and wait until it answers."""
+        register(self.store, self.spec, actor="test", now_s=time.time())
+        assert self.ended(self.deploy(self.add_version())).phase == Phase.COMPLETED
+        return self
+
+    def await_phase(self, rollout: RolloutRecord, *phases: Phase, timeout_s: float = 90.0) -> RolloutRecord:
+        """The rollout as soon as it is in one of these phases."""
+
+        def look() -> RolloutRecord | None:
+            found = self.store.rollout(rollout.id)
+            assert not Phase(found.phase).ended or found.phase in phases, found.state["rollout"]["history"]
+            return found if found.phase in phases else None
+
+        return until(look, f"{rollout.id} in {' or '.join(phases)}", timeout_s=timeout_s)
+
+    def ended(self, rollout: RolloutRecord, *, timeout_s: float = 90.0) -> RolloutRecord:
+        """The rollout once it has ended, however it did."""
+        return self.await_phase(rollout, *(phase for phase in Phase if phase.ended), timeout_s=timeout_s)
+
+    @contextmanager
+    def traffic(self, *, rate_per_s: float = _RATE_PER_S) -> Iterator[TrafficDriver]:
+        """Steady requests with the policy that clients are asked to follow; the block has to stop the driver."""
+        source = _Source()
+        driver = TrafficDriver(self.workspace.serve, self.name, rate_per_s=rate_per_s, rows=source, unit="uid").start()
+        try:
+            yield driver
+        finally:
+            driver.stop()
+
+    def scores(self, version: int, records: Sequence[Any]) -> NDArray[np.float64]:
+        """What the version's own bundle says to these records."""
+        bundle = load_bundle(self.store.model_version(self.name, version).bundle_uri)
+        table = pa.Table.from_pylist([{name: record.get(name) for name in SIGNATURE.names} for record in records])
+        return bundle.predict(encode(SIGNATURE, table))
+
+    def retire(self) -> None:
+        """Take the model away: without a champion the control actor closes its application."""
+        route = self.store.route(self.name)
+        assert route is not None
+        gone = replace(route, epoch=route.epoch + 1, champion=None, canary=None, share=0.0, updated_s=time.time())
+        with self.store.change(Event("model.retired", self.name, {}, "test", time.time())) as change:
+            change.put_route(gone)
+
+
+def rows(count: int, seed: int) -> list[dict[str, Any]]:
+    """Records of `SIGNATURE` with their unit; some leave b out."""
+    generator = np.random.default_rng(seed)
+    numbers = generator.normal(size=count).tolist()
+    whole = generator.integers(1, 9, count).tolist()
+    return [
+        {"uid": f"u{seed}-{i}", "a": numbers[i], "b": whole[i] if i % 5 else None, "c": "xz"[i % 2]}
+        for i in range(count)
+    ]
+
+
+@cache
+def sound_model(rounds: int) -> TrainedModel:
+    """A LightGBM model of so many trees on the toy's rows."""
+    x, y = _training()
+    booster = lgb.train({"objective": "binary", "verbose": -1, "num_threads": 1}, lgb.Dataset(x, y), rounds)
+    return TrainedModel("lightgbm", {"model.lgb.txt": booster.model_to_string().encode()})
+
+
+def until(look: Callable[[], Any], what: str, *, timeout_s: float) -> Any:
+    """What `look` finds, as soon as it is something."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < deadline_s, f"{what} did not come within {timeout_s:g} s"
+        time.sleep(0.2)
+    return found
+
+
+def kill(pid: int) -> None:
+    """End a process of the session's own cluster without any warning."""
+    os.kill(pid, signal.SIGKILL)
+
+
+class _Source:
+    """Ever new rows."""
+
+    def __init__(self) -> None:
+        self._seed = 0
+
+    def __call__(self, count: int) -> list[dict[str, Any]]:
+        self._seed += 1
+        return rows(count, self._seed)
+
+
+def _training() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    x = encode(SIGNATURE, pa.Table.from_pylist(rows(2000, 0)))
+    return x, (x[:, 0] + x[:, 2] > 0.5).astype(np.int64)
+
+
+@cache
+def _reference() -> Any:
+    x, y = _training()
+    from mlops_ray.drift import Column
+
+    return build_reference([*SIGNATURE.columns(), Column("prediction", "numeric", ())], np.column_stack((x, y)))

@@ -1,0 +1,43 @@
+"""Predictors of the `python` flavor that do what models should not."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+class Half:
+    """Always one half."""
+
+    def __init__(self, _: Path) -> None:
+        pass
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        return np.full(len(matrix), 0.5)
+
+
+class FirstInput(Half):
+    """Answers the first input; raises where it is negative, answers NaN where it is 9."""
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        if (matrix[:, 0] < 0).any():
+            raise ValueError("negative amount")
+        return np.where(matrix[:, 0] == 9, np.nan, matrix[:, 0])
+
+
+class Slow(Half):
+    """Takes a fifth of a second."""
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        time.sleep(0.2)
+        return super().predict(matrix)
+
+
+class Column(Half):
+    """Answers (n, 1) instead of (n,)."""
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        return np.full((len(matrix), 1), 0.5)

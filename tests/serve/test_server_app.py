@@ -1,0 +1,53 @@
+from collections.abc import Mapping
+
+import pytest
+
+from mlops_ray.serve.server_app import ServerApp
+from tests.serve.asgi_client import Message, Reply, get
+from tests.serve.conftest import run
+
+
+def ask(path: str, models: Mapping[str, bool]) -> Reply:
+    return run(get(ServerApp("1.2.3", lambda: models), path))
+
+
+def test_the_server_says_what_it_is() -> None:
+    content = ask("/v2", {}).json()
+    assert content == {"name": "mlops_ray", "version": "1.2.3", "extensions": ["binary_tensor_data"]}
+
+
+def test_it_lives_whatever_its_models_do() -> None:
+    assert ask("/v2/health/live", {"a": False}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("models", "status"), [({}, 200), ({"a": True, "b": True}, 200), ({"a": True, "b": False}, 503)]
+)
+def test_it_is_ready_when_every_deployed_model_is(models: Mapping[str, bool], status: int) -> None:
+    reply = ask("/v2/health/ready", models)
+    assert (reply.status, reply.json()["models"]) == (status, models)
+
+
+def test_models_are_listed() -> None:
+    assert ask("/v2/models/", {"b": True, "a": False}).json() == {"models": ["a", "b"]}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/zz/infer", "/v2/models/zz", "/nothing", "/", "/v2/other"])
+def test_an_unknown_path_names_the_models_there_are(path: str) -> None:
+    reply = ask(path, {"churn": True})
+    assert reply.status == 404
+    assert "models served: churn" in reply.json()["error"]
+
+
+def test_the_lifespan_is_answered() -> None:
+    incoming: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    run(ServerApp("1", dict)({"type": "lifespan"}, receive, send))
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
