@@ -23,7 +23,8 @@ LAYERS = (
     {"train", "serve", "monitor"},
     {"control"},
     {"demo"},
-    {"cli", "jobs", "benchmarks"},
+    {"cli", "benchmarks"},
+    {"jobs"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 PURE = ("errors", "verdict", "spec", "rollout", "drift", "evaluation")

@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from mlops_ray.cli.context import JsonOption, command
+from mlops_ray.cli.context import HomeOption, JsonOption, command
 
 __all__ = ["add_to"]
-
-HomeOption = Annotated[Path | None, typer.Option(help="Folder of the workspace [default: .mlops_ray].")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,9 +18,10 @@ from mlops_ray.errors import MlopsRayError
 from mlops_ray.spec import Workspace
 from mlops_ray.store import Store
 
-__all__ = ["AddressOption", "Context", "JsonOption", "command", "json_ready"]
+__all__ = ["AddressOption", "Context", "HomeOption", "JsonOption", "command", "json_ready"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+HomeOption = Annotated[Path | None, typer.Option(help="Folder of the workspace [default: .mlops_ray].")]
 AddressOption = Annotated[
     str | None, typer.Option(help="Ray dashboard of a cluster, http://host:8265: run there as a Ray job.")
 ]

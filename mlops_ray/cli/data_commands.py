@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_ray.cli.context import AddressOption, JsonOption, command
+from mlops_ray.cli.context import AddressOption, HomeOption, JsonOption, command
 from mlops_ray.cli.remote import run_remotely
 from mlops_ray.spec import load_spec
 
@@ -22,7 +22,7 @@ def ingest(
     spec: Annotated[Path, typer.Argument(help="The spec of the model.")],
     *,
     address: AddressOption = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of the workspace.")] = None,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Validate the new files of the source and commit them as an immutable dataset version."""

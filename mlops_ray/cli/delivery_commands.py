@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_ray.cli.context import AddressOption, Context, JsonOption, command
+from mlops_ray.cli.context import AddressOption, Context, HomeOption, JsonOption, command
 from mlops_ray.cli.remote import run_remotely
 from mlops_ray.rollout import Action, Phase
 from mlops_ray.spec import load_spec
@@ -14,7 +14,6 @@ from mlops_ray.store import RolloutRecord
 
 __all__ = ["add_to"]
 
-HomeOption = Annotated[Path | None, typer.Option(help="Folder of the workspace.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the audit chain.")]
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 _POLL_S = 0.5

@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mlops_ray.cli.context import JsonOption, command
+from mlops_ray.cli.context import HomeOption, JsonOption, command
 from mlops_ray.errors import AuditError
 
 __all__ = ["add_to"]
-
-HomeOption = Annotated[Path | None, typer.Option(help="Folder of the workspace.")]
 
 
 def add_to(app: typer.Typer) -> None:

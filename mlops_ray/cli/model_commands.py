@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mlops_ray.cli.context import AddressOption, Context, JsonOption, command
+from mlops_ray.cli.context import AddressOption, Context, HomeOption, JsonOption, command
 from mlops_ray.cli.remote import run_remotely
 from mlops_ray.errors import RequestError
 from mlops_ray.spec import load_spec
 from mlops_ray.store import ModelVersionRecord
 
 __all__ = ["add_to"]
-
-HomeOption = Annotated[Path | None, typer.Option(help="Folder of the workspace.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -141,4 +139,5 @@ def _predict_files(context: Context, model: str, source: str, output: str, versi
 def _version_text(version: ModelVersionRecord) -> str:
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in version.metrics.items())
     gates = "; ".join(result["message"] for result in version.gates.get("results", []))
-    return f"{version.model} v{version.version} on {version.dataset}: {metrics}\ngates {version.verdict}: {gates or 'none'}"
+    head = f"{version.model} v{version.version} on {version.dataset}: {metrics}"
+    return f"{head}\ngates {version.verdict}: {gates or 'none'}"

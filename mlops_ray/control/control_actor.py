@@ -12,7 +12,6 @@ from ray.exceptions import RayError
 from mlops_ray.control.ray_jobs import RayJobs
 from mlops_ray.control.reconciler import Cursor, Reconciler
 from mlops_ray.control.retraining import Retraining
-from mlops_ray.errors import MlopsRayError
 from mlops_ray.monitor import ensure_drift_actor
 from mlops_ray.rollout import Block
 from mlops_ray.serve import RayHosting
@@ -73,8 +72,8 @@ class ControlLoop:
         for record in self._store.models():
             try:
                 self._retraining.tick(ModelSpec.model_validate_json(record.spec_json))
-            except MlopsRayError as error:
-                _log.warning("model %s: %s", record.name, error)
+            except Exception:  # noqa: BLE001 - the border of one model to the others; the job API fails in many ways
+                _log.exception("model %s: its retraining was not looked at; goes on", record.name)
 
 
 class _Aliases:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_ray.control.operations import deploy, ingest_batch, stored_spec
-from mlops_ray.spec import Workspace
+from mlops_ray.data import DatasetTable
+from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import ModelVersionRecord, RolloutRecord, Store
 from mlops_ray.tracking import code_version
 from mlops_ray.train import run_training
@@ -47,7 +48,7 @@ def retrain_model(
         progress(f"answers trigger {store.trigger(trigger).id}: {store.trigger(trigger).evidence.get('message', '')}")
     ingested = ingest_batch(store, spec, workspace, actor=actor, clock=clock, progress=progress)
     dataset = ingested.version
-    new_rows = dataset.added_rows if ingested.committed else 0
+    new_rows = dataset.rows - _champion_rows(store, spec, workspace)
     if new_rows < spec.retrain.guards.min_new_rows:
         reason = f"{new_rows} new rows, retrain.guards.min_new_rows asks for {spec.retrain.guards.min_new_rows}"
         return Retrained(model, trigger, dataset.ref, None, None, reason)
@@ -64,3 +65,9 @@ def retrain_model(
         return Retrained(model, trigger, dataset.ref, version, None, f"gates {version.verdict}")
     rollout = deploy(store, spec, version=version.version, actor=actor, now_s=clock())
     return Retrained(model, trigger, dataset.ref, version, rollout, "gates PASS")
+
+
+def _champion_rows(store: Store, spec: ModelSpec, workspace: Workspace) -> int:
+    """Rows of the dataset version the champion was trained on."""
+    champion = store.champion(spec.name)
+    return DatasetTable.of(spec, workspace).resolve(champion.dataset).rows if champion is not None else 0

@@ -22,39 +22,13 @@ def gather(
     kept: bool,
 ) -> dict[str, Any]:
     """Everything the store, the table and the traffic driver know of the demo, as JSON values."""
-    versions = store.model_versions(spec.name)
     audit = store.verify()
-    trigger = next((t for t in store.triggers(spec.name) if t.submission_id is not None), None)
     return {
         "dataset_versions": [
             {"ref": d.ref, "snapshot_id": d.snapshot_id, "rows": d.rows, "quarantined_rows": d.quarantined_rows}
             for d in DatasetTable.of(spec, workspace).versions()
         ],
-        "model_versions": [
-            {
-                "version": v.version,
-                "stage": v.stage.value,
-                "dataset": v.dataset,
-                "metrics": dict(v.metrics),
-                "run": v.run_id,
-            }
-            for v in versions
-        ],
-        "gates": [
-            {"version": v.version, "verdict": v.verdict, "messages": [r["message"] for r in v.gates["results"]]}
-            for v in versions
-        ],
-        "alerts": [
-            {"id": a.id, "kind": a.kind, "features": list(a.features), "message": a.message, "state": a.state}
-            for a in store.alerts(spec.name)
-        ],
-        "retraining": {
-            "job_id": trigger.submission_id if trigger else None,
-            "cause": trigger.cause if trigger else None,
-            "alert": trigger.evidence.get("alert") if trigger else None,
-            "state": trigger.state if trigger else None,
-        },
-        "rollouts": [_rollout(r) for r in sorted(store.rollouts(spec.name), key=lambda r: r.created_s)],
+        **_decisions(store, spec.name),
         "requests": {
             "sent": counts.sent,
             "answered": counts.answered,
@@ -87,18 +61,49 @@ def report_text(report: Mapping[str, Any]) -> str:
         lines += [f"rollout     v{rollout['version']}: {marks}", f"            {rollout['reason']}"]
     requests = report["requests"]
     by_version = ", ".join(f"v{v}: {n}" for v, n in sorted(report["answers_by_version"].items()))
-    lines.append(
-        f"requests    {requests['sent']} sent, {requests['answered']} answered, {requests['failed']} failed ({by_version})"
-    )
+    counts = f"{requests['sent']} sent, {requests['answered']} answered, {requests['failed']} failed"
+    lines.append(f"requests    {counts} ({by_version})")
     audit = report["audit"]
-    lines.append(
-        f"audit       {audit['events']} events, {'the chain verifies' if audit['verified'] else audit['problem']}"
-    )
+    verified = "the chain verifies" if audit["verified"] else audit["problem"]
+    lines.append(f"audit       {audit['events']} events, {verified}")
     lines.append(f"steps       {', '.join(f'{name} {seconds:.0f}s' for name, seconds in report['steps'].items())}")
     lines.append(f"in all      {report['wall_s']:.0f} s, {report['peak_memory_bytes'] / 2**30:.1f} GiB at the peak")
     lines += ["", "Where to look", "-------------"]
     lines += [f"{name:12}{place}" for name, place in report["look_at"].items()]
     return "\n".join(lines)
+
+
+def _decisions(store: Store, model: str) -> dict[str, Any]:
+    """What was trained, judged, noticed, started and delivered."""
+    versions = store.model_versions(model)
+    trigger = next((t for t in store.triggers(model) if t.submission_id is not None), None)
+    return {
+        "model_versions": [
+            {
+                "version": v.version,
+                "stage": v.stage.value,
+                "dataset": v.dataset,
+                "metrics": dict(v.metrics),
+                "run": v.run_id,
+            }
+            for v in versions
+        ],
+        "gates": [
+            {"version": v.version, "verdict": v.verdict, "messages": [r["message"] for r in v.gates["results"]]}
+            for v in versions
+        ],
+        "alerts": [
+            {"id": a.id, "kind": a.kind, "features": list(a.features), "message": a.message, "state": a.state}
+            for a in store.alerts(model)
+        ],
+        "retraining": {
+            "job_id": trigger.submission_id if trigger else None,
+            "cause": trigger.cause if trigger else None,
+            "alert": trigger.evidence.get("alert") if trigger else None,
+            "state": trigger.state if trigger else None,
+        },
+        "rollouts": [_rollout(r) for r in sorted(store.rollouts(model), key=lambda r: r.created_s)],
+    }
 
 
 def _rollout(record: RolloutRecord) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The champion's way to the canary: a Serve handle, a deadline, and the canary's own reading of a request."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,15 +41,18 @@ class CanaryLink:
         except RequestError as error:
             raise PredictionError(f"canary version {self.version} refuses the request: {error}") from None
         try:
-            scores: Any = await asyncio.wait_for(self._remote.predict(matrix), self._deadline_s)
+            answer = await asyncio.wait_for(self._remote.predict(matrix), self._deadline_s)
+            if isinstance(answer, str):
+                raise PredictionError(answer)
+            scores = np.asarray(answer, dtype=np.float64)
+        except PredictionError:
+            raise
         except TimeoutError:
             raise PredictionError(
                 f"canary version {self.version} gave no answer within {self._deadline_s * 1000:g} ms"
             ) from None
         except Exception as error:
             raise PredictionError(f"canary version {self.version} failed: {type(error).__name__}: {error}") from error
-        if isinstance(scores, str):
-            raise PredictionError(scores)
         if scores.shape != (len(matrix),) or not np.isfinite(scores).all():
             raise PredictionError(f"canary version {self.version} answered something that is no prediction")
-        return np.asarray(scores, dtype=np.float64)
+        return scores

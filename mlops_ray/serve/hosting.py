@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from mlops_ray.errors import ClusterError
 from mlops_ray.serve.application import FRONT, front_application, server_application, version_application
 from mlops_ray.serve.front_door import Applied
 from mlops_ray.serve.versions import app_name
@@ -63,11 +64,15 @@ class RayHosting:
         self._fronts: dict[str, DeploymentHandle] = {}
 
     def statuses(self) -> Mapping[str, AppStatus]:
-        """See `Hosting.statuses`; nothing when Serve does not run."""
+        """See `Hosting.statuses`.
+
+        Raises:
+            ClusterError: Serve does not answer; what runs is not known then, which is not the same as nothing.
+        """
         try:
             applications = serve.status().applications
-        except RayServeException:
-            return {}
+        except RayServeException as error:
+            raise ClusterError(f"Ray Serve does not answer: {str(error).splitlines()[0]}") from error
         return {name: _status(app) for name, app in applications.items()}
 
     def ensure_server(self) -> None:

@@ -32,6 +32,11 @@ def test_the_document_is_openapi_3_1() -> None:
             assert all("description" in response for response in operation["responses"].values())
 
 
+def test_the_document_passes_the_validator_of_the_specification() -> None:
+    validator = pytest.importorskip("openapi_spec_validator", reason="comes with moto[server]")
+    validator.validate(DOCUMENT)
+
+
 def test_every_schema_is_one_and_every_reference_resolves() -> None:
     for name, content in DOCUMENT["components"]["schemas"].items():
         jsonschema.Draft202012Validator.check_schema(content)

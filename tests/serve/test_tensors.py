@@ -107,7 +107,7 @@ def test_a_wrong_tensor_is_named(inputs: list[dict[str, Any]], path: str, says: 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_json_cannot_carry_is_refused_in_binary_too(value: float) -> None:
     body, length = binary({"amount": ("FP64", [1], np.array([value]).tobytes())})
-    with pytest.raises(RequestError, match="null or NaN|infinite"):
+    with pytest.raises(RequestError, match=r"null or NaN|infinite"):
         DECODER.decode(body, length)
 
 
