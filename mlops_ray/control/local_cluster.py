@@ -166,6 +166,9 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # A prediction may be asked for twice: what a dying replica left unanswered goes to another one, else the client
+        # would get HAProxy's own 500.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         # A replica is drained as long as it has requests; on one machine no load balancer needs more time than this.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         # The only node has nowhere to drain to: without this, ending it would wait for half a minute.

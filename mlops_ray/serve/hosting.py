@@ -111,9 +111,15 @@ def _deploy(application: serve.Application, name: str, route_prefix: str) -> Non
 
 
 def _status(app: Any) -> AppStatus:
-    ready = app.status == "RUNNING"
-    failed = app.message.strip() or app.status if app.status in ("DEPLOY_FAILED", "UNHEALTHY") else None
-    return AppStatus(ready, failed)
+    failed = _why(app) if app.status in ("DEPLOY_FAILED", "UNHEALTHY") else None
+    return AppStatus(app.status == "RUNNING", failed)
+
+
+def _why(app: Any) -> str:
+    """What Serve says of the application, and the end of each traceback it has from its replicas."""
+    tracebacks = [d.message.strip() for d in app.deployments.values()]
+    told = [app.message.strip(), *(t.splitlines()[-1].strip() for t in tracebacks if t)]
+    return " ".join(sentence for sentence in told if sentence) or str(app.status)
 
 
 def start_serve(host: str, port: int) -> None:

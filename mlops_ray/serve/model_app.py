@@ -31,6 +31,7 @@ from mlops_ray.spec import Serve
 __all__ = ["Label", "ModelApp", "Startup", "new_request_id"]
 
 _INFER = ("infer", "predict")
+_DESCRIBED = ("", "ready", "openapi.json", "docs")
 _log = logging.getLogger(__name__)
 Startup = Callable[[], Awaitable[None]]
 
@@ -123,7 +124,8 @@ class ModelApp(ABC):
         if action == "labels" and version is None:
             _allow(method, "POST")
             return await self._take_labels(scope, receive)
-        _allow(method, "GET")
+        if action in _DESCRIBED:
+            _allow(method, "GET")
         return self._describe(action, version)
 
     def _tail(self, path: str) -> list[str]:

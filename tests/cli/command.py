@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Done", "mlops_ray"]
+import psutil
+
+__all__ = ["Done", "mlops_ray", "running_for"]
 
 # What the session's cluster left in this process; a user's shell has none of it.
 _OURS = ("RAY_", "MLOPS_RAY_", "MLFLOW_", "PYTHONPATH", "PYTEST_")
@@ -61,3 +63,15 @@ def mlops_ray(
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def running_for(home: Path) -> list[str]:
+    """Names of the processes that live for the cluster of `home`: `up` marks all of them."""
+    return [p.name() for p in psutil.process_iter() if p.pid != os.getpid() and _home_of(p) == str(home)]
+
+
+def _home_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("MLOPS_RAY_HOME")
+    except (psutil.Error, OSError):  # ended meanwhile
+        return None

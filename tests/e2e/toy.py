@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.control.operations import deploy, register
 from mlops_ray.demo.traffic import TrafficDriver
-from mlops_ray.drift import build_reference
+from mlops_ray.drift import Column, build_reference
 from mlops_ray.lake import Lake
 from mlops_ray.model import (
     InputColumn,
@@ -56,7 +56,13 @@ _SPEC: dict[str, Any] = {
             "c": {"type": "category", "categories": ["x", "z"]},
         },
     },
-    "serve": {"resources": {"cpus": 0.1}},
+    # What is tested is what is answered; the machines tests run on are too busy to ask how fast.
+    "serve": {
+        "resources": {"cpus": 0.1},
+        "deadline_ms": 3000,
+        "canary_deadline_ms": 1000,
+        "latency_objective_ms": 2000,
+    },
     "rollout": {
         "steps": [{"share": 0.3, "min_s": 6, "max_s": 90, "min_requests": 40}],
         "analysis": {"max_bad_share": 0.1},
@@ -146,9 +152,9 @@ class Toy:
 
     @contextmanager
     def traffic(self, *, rate_per_s: float = _RATE_PER_S) -> Iterator[TrafficDriver]:
-        """Steady requests with the policy that clients are asked to follow; the block has to stop the driver."""
-        source = _Source()
-        driver = TrafficDriver(self.workspace.serve, self.name, rate_per_s=rate_per_s, rows=source, unit="uid").start()
+        """Steady requests with the policy that clients are asked to follow."""
+        url, source = self.workspace.serve, _Source()
+        driver = TrafficDriver(url, self.name, rate_per_s=rate_per_s, rows=source, unit="uid").start()
         try:
             yield driver
         finally:
@@ -221,6 +227,4 @@ def _training() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 @cache
 def _reference() -> Any:
     x, y = _training()
-    from mlops_ray.drift import Column
-
     return build_reference([*SIGNATURE.columns(), Column("prediction", "numeric", ())], np.column_stack((x, y)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import PredictionError
 from mlops_ray.serve.batcher import Batcher
-from tests.serve.conftest import run
+from tests.serve.samples import run
 
 Matrix = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ import pytest
 from mlops_ray.errors import RequestError
 from mlops_ray.serve.http import error_response, header, read_body
 from tests.serve.asgi_client import Message
-from tests.serve.conftest import run
+from tests.serve.samples import run
 
 
 def receiver(*messages: Message) -> object:

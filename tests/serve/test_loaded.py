@@ -5,7 +5,7 @@ from mlops_ray.errors import PredictionError
 from mlops_ray.serve import Versions
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.spec import Batching, Serve
-from tests.serve.conftest import Register, booster, lightgbm_model, python_model, run, sample
+from tests.serve.samples import Register, booster, lightgbm_model, python_model, run, sample
 
 
 def with_serve(loaded: LoadedModel, serve: Serve) -> LoadedModel:

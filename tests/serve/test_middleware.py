@@ -1,6 +1,6 @@
 from mlops_ray.serve.http import Receive, Scope, Send
 from mlops_ray.serve.middleware import UnwatchedClients, middlewares
-from tests.serve.conftest import run
+from tests.serve.samples import run
 
 UNWATCHED = (b"x-request-disconnect-disabled", b"?1")
 
@@ -11,10 +11,13 @@ def headers_seen(scope: Scope) -> list[tuple[bytes, bytes]]:
     async def app(inner: Scope, _: Receive, __: Send) -> None:
         seen.append(inner)
 
-    async def nothing(*_: object) -> Scope:
+    async def receive() -> Scope:
         return {}
 
-    run(UnwatchedClients(app)(scope, nothing, nothing))
+    async def send(_: Scope) -> None:
+        return None
+
+    run(UnwatchedClients(app)(scope, receive, send))
     headers: list[tuple[bytes, bytes]] = seen[0]["headers"]
     return headers
 
@@ -28,4 +31,5 @@ def test_other_applications_of_the_cluster_are_left_alone() -> None:
 
 
 def test_serve_gets_the_middleware() -> None:
-    assert [middleware.cls for middleware in middlewares()] == [UnwatchedClients]
+    (middleware,) = middlewares()
+    assert repr(middleware) == "Middleware(UnwatchedClients)"

@@ -9,7 +9,7 @@ import pytest
 from mlops_ray.model import InputColumn, Signature
 from mlops_ray.serve.openapi import docs_page, example_record, openapi_document
 from mlops_ray.serve.request import RowsDecoder
-from tests.serve.conftest import SIGNATURE, record
+from tests.serve.samples import SIGNATURE, record
 
 DOCUMENT = openapi_document("shop", SIGNATURE, "3")
 

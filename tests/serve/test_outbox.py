@@ -10,7 +10,7 @@ from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.recorder import Handover, Served
-from tests.serve.conftest import Register, lightgbm_model, run
+from tests.serve.samples import Register, lightgbm_model, run
 
 
 @dataclass

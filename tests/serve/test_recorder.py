@@ -7,7 +7,7 @@ from mlops_ray import drift
 from mlops_ray.serve import Versions
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.recorder import Recorder, Served
-from tests.serve.conftest import Register, lightgbm_model, sample
+from tests.serve.samples import Register, lightgbm_model, sample
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature, encode
 from mlops_ray.serve.request import Rows, RowsDecoder
-from tests.serve.conftest import SIGNATURE, record
+from tests.serve.samples import SIGNATURE, record
 
 DECODER = RowsDecoder(SIGNATURE, max_rows=5)
 TYPES = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "category": pa.string()}

@@ -4,7 +4,7 @@ import pytest
 
 from mlops_ray.serve.server_app import ServerApp
 from tests.serve.asgi_client import Message, Reply, get
-from tests.serve.conftest import run
+from tests.serve.samples import run
 
 
 def ask(path: str, models: Mapping[str, bool]) -> Reply:

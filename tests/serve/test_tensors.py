@@ -14,7 +14,7 @@ from mlops_ray.model import InputColumn, Signature, encode
 from mlops_ray.serve.http import Response
 from mlops_ray.serve.request import Rows
 from mlops_ray.serve.tensors import HEADER_LENGTH, TensorDecoder, encode_outputs, tensor_metadata
-from tests.serve.conftest import SIGNATURE
+from tests.serve.samples import SIGNATURE
 
 DECODER = TensorDecoder(SIGNATURE, max_rows=5)
 AMOUNT = {"name": "amount", "shape": [2], "datatype": "FP64", "data": [1.5, 2]}

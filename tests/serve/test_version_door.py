@@ -4,7 +4,7 @@ import pytest
 from mlops_ray.serve import VersionDoor, Versions
 from mlops_ray.serve.outbox import Outbox
 from tests.serve.asgi_client import get, post
-from tests.serve.conftest import MODEL, Register, booster, lightgbm_model, python_model, record, run
+from tests.serve.samples import MODEL, Register, booster, lightgbm_model, python_model, record, run
 from tests.serve.test_outbox import Mailbox
 
 BASE = f"/v2/models/{MODEL}"

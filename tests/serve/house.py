@@ -1,0 +1,108 @@
+"""A front door with everything around it, and canaries of every temper."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_ray.serve import FrontDoor, Versions
+from mlops_ray.serve.model_app import Label
+from mlops_ray.serve.outbox import Outbox
+from mlops_ray.serve.recorder import Handover, Served
+from mlops_ray.store import RouteRecord
+from tests.serve.asgi_client import Reply, post
+from tests.serve.samples import MODEL, record, route
+
+BASE = f"/v2/models/{MODEL}"
+Matrix = NDArray[np.float64]
+Remote = Callable[[Matrix], Awaitable[Any]]
+
+
+Open = Callable[..., "House"]
+
+
+@dataclass
+class Mailbox:
+    """Keeps labels; records stay in the recorder."""
+
+    labels: list[Label] = field(default_factory=list)
+
+    async def receive(self, handover: Handover) -> None:
+        raise AssertionError(f"nothing is flushed here: {handover.name}")
+
+    async def keep_labels(self, name: str, labels: list[Label]) -> None:
+        assert name
+        self.labels += labels
+
+
+@dataclass
+class RemoteVersion:
+    """A canary in other processes, as far as the front door can tell."""
+
+    answer: Remote
+
+    async def predict(self, matrix: Matrix) -> Any:
+        return await self.answer(matrix)
+
+
+@dataclass
+class House:
+    """A front door with everything around it."""
+
+    versions: Versions
+    door: FrontDoor
+    outbox: Outbox
+    mailbox: Mailbox
+
+    async def predict(self, *records: dict[str, Any], **more: Any) -> Reply:
+        return await post(self.door, f"{BASE}/predict", {"records": records or [record()], **more})
+
+    def records(self) -> list[Served]:
+        return self.outbox.recorder.take()
+
+
+async def good(matrix: Matrix) -> Any:
+    return np.full(len(matrix), 0.25)
+
+
+def open_house(versions: Versions, first: RouteRecord, remote: Remote) -> House:
+    """Opens a front door on a route; the canary answers as `remote` says."""
+    mailbox = Mailbox()
+    outbox = Outbox(mailbox, replica="r", flush_s=60)
+    door = FrontDoor(
+        versions, versions.spec().serve, connect=lambda _: RemoteVersion(remote), outbox=outbox, route=first
+    )
+    return House(versions, door, outbox, mailbox)
+
+
+async def with_canary(house: House, share: float, champion: int = 1, canary: int = 2) -> RouteRecord:
+    pushed = route(2, champion, canary=canary, share=share)
+    await house.door.apply(pushed)
+    return pushed
+
+
+async def raises(_: Matrix) -> Any:
+    raise ConnectionError("replica is gone")
+
+
+async def hangs(_: Matrix) -> Any:
+    await asyncio.sleep(30)
+
+
+async def answers_nan(matrix: Matrix) -> Any:
+    return np.full(len(matrix), np.nan)
+
+
+async def answers_more_rows(matrix: Matrix) -> Any:
+    return np.full(len(matrix) + 1, 0.5)
+
+
+async def answers_nothing(_: Matrix) -> Any:
+    return None
+
+
+async def answers_why_not(_: Matrix) -> Any:
+    return "model version 2 raised ValueError"

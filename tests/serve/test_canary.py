@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+
+from mlops_ray.model import InputColumn, Signature
+from mlops_ray.rollout import on_canary
+from mlops_ray.store import RouteRecord
+from tests.serve.asgi_client import Reply, post
+from tests.serve.house import (
+    BASE,
+    Open,
+    Remote,
+    answers_more_rows,
+    answers_nan,
+    answers_nothing,
+    answers_why_not,
+    hangs,
+    raises,
+    with_canary,
+)
+from tests.serve.samples import SIGNATURE, Register, booster, lightgbm_model, python_model, record, route, run
+
+
+def test_units_go_where_the_assignment_says_and_stay_there(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+    units = [f"customer-{i}" for i in range(300)] * 2
+
+    async def drive() -> tuple[RouteRecord, list[str]]:
+        pushed = await with_canary(house, 0.3)
+        return pushed, [(await house.predict(record(customer=unit))).json()["role"] for unit in units]
+
+    pushed, roles = run(drive())
+    expected = ["canary" if on_canary(unit, pushed.salt, 0.3) else "champion" for unit in units]
+    assert roles == expected
+    assert 0 < roles.count("canary") < len(roles)
+    assert [(s.assigned, s.unit, s.canary) for s in house.records()] == [
+        (role, unit, 2) for role, unit in zip(expected, units, strict=True)
+    ]
+
+
+def test_a_canary_answers_with_its_own_version(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+
+    async def drive() -> Reply:
+        await with_canary(house, 1.0)
+        return await house.predict()
+
+    content = run(drive()).json()
+    assert (content["model_version"], content["role"], content["epoch"]) == ("2", "canary", 2)
+    assert content["predictions"][0]["score"] == 0.25
+    (kept,) = house.records()
+    assert (kept.version, kept.assigned, kept.error) == (2, "canary", None)
+
+
+@pytest.mark.parametrize(
+    ("remote", "says"),
+    [
+        (raises, "canary version 2 failed: ConnectionError: replica is gone"),
+        (hangs, "canary version 2 gave no answer within 100 ms"),
+        (answers_nan, "no prediction"),
+        (answers_more_rows, "no prediction"),
+        (answers_nothing, "no prediction"),
+        (answers_why_not, "model version 2 raised ValueError"),
+    ],
+)
+def test_the_champion_answers_for_a_canary_that_fails_in_the_same_request(
+    open_door: Open, register: Register, remote: Remote, says: str
+) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), remote)
+
+    async def drive() -> Reply:
+        await with_canary(house, 1.0)
+        return await house.predict(record(4.0))
+
+    reply = run(drive())
+    expected = float(np.asarray(booster(5).predict(np.array([[4.0, 3, 1, 1]])))[0])
+    assert reply.status == 200
+    assert (reply.json()["role"], reply.json()["model_version"]) == ("champion", "1")
+    assert reply.json()["predictions"][0]["score"] == pytest.approx(expected, abs=1e-12)
+    (kept,) = house.records()
+    assert (kept.assigned, kept.role, kept.version, kept.status) == ("canary", "champion", 1, 200)
+    assert kept.error is not None
+    assert says in kept.error
+
+
+def test_a_canary_that_does_not_take_what_the_champion_takes_counts_as_failed(
+    open_door: Open, register: Register
+) -> None:
+    stricter = Signature((*SIGNATURE.inputs, InputColumn("age", "int", nullable=False)), "binary", "customer")
+    register(lightgbm_model(5)), register(python_model("Half"), stricter)
+    house = open_door(route(1, 1))
+
+    async def drive() -> Reply:
+        await with_canary(house, 1.0)
+        return await house.predict()
+
+    assert run(drive()).json()["role"] == "champion"
+    (kept,) = house.records()
+    assert kept.error is not None
+    assert "canary version 2 refuses the request" in kept.error
+    assert "age" in kept.error
+
+
+def test_when_both_fail_the_record_names_the_canarys_error(open_door: Open, register: Register) -> None:
+    register(python_model("FirstInput")), register(lightgbm_model(6))
+    house = open_door(route(1, 1), raises)
+
+    async def drive() -> Reply:
+        await with_canary(house, 1.0)
+        return await house.predict(record(-1.0))
+
+    assert run(drive()).status == 500
+    (kept,) = house.records()
+    assert (kept.assigned, kept.status) == ("canary", 500)
+    assert kept.error is not None
+    assert "replica is gone" in kept.error
+
+
+def test_a_version_asked_for_by_name_is_no_part_of_the_rollout(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+
+    async def drive() -> Reply:
+        await with_canary(house, 1.0)
+        return await post(house.door, f"{BASE}/versions/1/predict", {"records": [record()]})
+
+    assert run(drive()).json()["role"] == "champion"
+    (kept,) = house.records()
+    assert (kept.assigned, kept.version) == ("direct", 1)
