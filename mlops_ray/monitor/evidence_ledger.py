@@ -1,7 +1,7 @@
 """What served requests say about a canary, block by block, for whoever judges the rollout."""
 
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -40,18 +40,18 @@ class _Entry:
 
 @dataclass
 class _Canary:
-    """Blocks of one canary, oldest first, and the units already seen failing on each side."""
+    """Blocks of one canary, oldest first, and the units already seen with a bad request, by side and kind."""
 
     entries: deque[_Entry] = field(default_factory=lambda: deque(maxlen=_BLOCKS))
-    failed: dict[str, set[str]] = field(default_factory=lambda: {"canary": set(), "champion": set()})
+    seen: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 class EvidenceLedger:
     """Blocks of evidence by canary version, numbered, so that a reader takes each one once.
 
-    A unit that fails again and again counts once: clients that retry would otherwise make one bad row look like many
-    (statistics: conditional ratio tests need distinct failing units). Its further failures count as no requests either:
-    a canary that fails all requests of its few units would else look as if nearly all its requests were fine.
+    A unit with one bad request after the other counts once: clients that retry would otherwise make one bad row look
+    like many (conditional ratio tests need distinct units). The canary's further bad requests are counted apart: few
+    units that make many of them must not let it look fine.
     """
 
     def __init__(self, *, slow_ms: float) -> None:
@@ -87,18 +87,19 @@ class EvidenceLedger:
     def _block(self, requests: pa.Table, known: _Canary) -> Block:
         assigned = _array(requests["assigned"])
         units = _array(requests["unit"])
-        failed = _array(requests["error"].is_valid()).astype(bool)
-        slow = _array(requests["latency_ms"]) > self._slow_ms
+        kinds = {
+            "errors": _array(requests["error"].is_valid()).astype(bool),
+            "slow": _array(requests["latency_ms"]) > self._slow_ms,
+        }
         counts: dict[str, int] = {}
         for side in ("canary", "champion"):
             ours = assigned == side
-            new_failures = _first_failures(units, ours & failed, known.failed[side])
-            counted = ours & (~failed | new_failures)
-            counts |= {
-                f"{side}_requests": int(counted.sum()),
-                f"{side}_errors": int(new_failures.sum()),
-                f"{side}_slow": int((counted & slow).sum()),
-            }
+            counts[f"{side}_requests"] = int(ours.sum())
+            for kind, bad in kinds.items():
+                first = _first_of_units(units[ours & bad], known.seen[side, kind])
+                counts[f"{side}_{kind}"] = first
+                counts[f"{side}_repeated_{kind}"] = int((ours & bad).sum()) - first
+        del counts["champion_repeated_errors"], counts["champion_repeated_slow"]  # they would speak for the canary
         return Block(**counts)
 
 
@@ -110,14 +111,11 @@ def _by_route(records: pa.Table) -> Iterator[tuple[int, int, pa.Table]]:
         yield version, epoch, requests.filter((pc.field("canary") == version) & (pc.field("epoch") == epoch))
 
 
-def _first_failures(units: NDArray[Any], failed: NDArray[np.bool_], seen: set[str]) -> NDArray[np.bool_]:
-    """Which failures are the first of their unit; those units are seen from now on."""
-    first = np.zeros(len(units), dtype=np.bool_)
-    for place in np.flatnonzero(failed):
-        if units[place] not in seen:
-            seen.add(units[place])
-            first[place] = True
-    return first
+def _first_of_units(units: NDArray[Any], seen: set[str]) -> int:
+    """How many of these units were not seen before; they are from now on."""
+    new = set(units.tolist()) - seen
+    seen |= new
+    return len(new)
 
 
 def _array(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -92,7 +92,7 @@ def _metric(
     worse_needs, fine_needs = among / analysis.alpha, 1.0 / analysis.beta
     e_worse, e_fine = _exp(log_worse), _exp(log_fine)
     counts = (
-        f"{name}: {metric.canary_bad:,} of {evidence.canary_requests:,} on the canary, "
+        f"{name}: {metric.canary_bad:,} of {evidence.canary_requests:,} on the canary{_more(metric)}, "
         f"{metric.champion_bad:,} of {evidence.champion_requests:,} on the champion"
     )
     if e_worse >= worse_needs and metric.canary_bad >= MIN_BAD_EVENTS:
@@ -110,3 +110,7 @@ def _metric(
 
 def _exp(log_value: float) -> float:
     return math.exp(min(log_value, _LARGEST_LOG))
+
+
+def _more(metric: MetricEvidence) -> str:
+    return f" and {metric.canary_repeated:,} more of the same units" if metric.canary_repeated else ""

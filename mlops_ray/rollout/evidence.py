@@ -15,8 +15,10 @@ __all__ = ["Block", "Evidence", "MetricEvidence", "fold"]
 class Block:
     """What happened since the last look, on both sides, over the same time.
 
-    A bad event belongs to a request of the same block. Errors count failing units not seen before in this rollout, so
-    that a client that retries is one event; a canary request that the champion had to answer is a canary error.
+    A bad event belongs to a request of the same block. Errors and slow answers count units whose first bad request it
+    is, so that a client that retries is one event; a canary request that the champion had to answer is a canary error.
+    Further bad canary requests of such units are `canary_repeated_*`: they never speak for a rollback, but a share of
+    bad requests that is too large must not look fine because few units make them.
 
     Raises:
         RolloutError: a negative count, or more bad events than requests.
@@ -28,13 +30,16 @@ class Block:
     champion_errors: int
     canary_slow: int
     champion_slow: int
+    canary_repeated_errors: int = 0
+    canary_repeated_slow: int = 0
 
     def __post_init__(self) -> None:
         for side in ("canary", "champion"):
             requests = getattr(self, f"{side}_requests")
             for bad in ("errors", "slow"):
-                count = getattr(self, f"{side}_{bad}")
-                if not 0 <= count <= requests:
+                repeated = getattr(self, f"{side}_repeated_{bad}", 0)
+                count = getattr(self, f"{side}_{bad}") + repeated
+                if not 0 <= repeated <= count <= requests:
                     raise RolloutError(
                         f"block: expected {side}_{bad} between 0 and {side}_requests ({requests}), found {count}; "
                         "count a request and its outcome in the same block"
@@ -59,6 +64,8 @@ class MetricEvidence:
     """Against "the canary's share of bad events is at least max_bad_share"."""
     canary_bad: int
     champion_bad: int
+    canary_repeated: int = 0
+    """Further bad requests of units that are counted in `canary_bad`."""
 
     @classmethod
     def none(cls) -> Self:
@@ -111,21 +118,23 @@ def fold(evidence: Evidence, block: Block, analysis: Analysis) -> Evidence:
     requests = evidence.canary_requests + block.canary_requests
     share = block.canary_share
 
-    def folded(metric: MetricEvidence, canary_bad: int, champion_bad: int) -> MetricEvidence:
+    def folded(metric: MetricEvidence, canary_bad: int, champion_bad: int, repeated: int) -> MetricEvidence:
         worse = log_ratio_factors(canary_bad, champion_bad, share, null_ratio=analysis.tolerated_ratio, worse=True)
-        fine = log_ratio_factors(canary_bad, champion_bad, share, null_ratio=analysis.max_ratio, worse=False)
-        bad = metric.canary_bad + canary_bad
+        all_bad = canary_bad + repeated
+        fine = log_ratio_factors(all_bad, champion_bad, share, null_ratio=analysis.max_ratio, worse=False)
+        bad = metric.canary_bad + metric.canary_repeated + all_bad
         return MetricEvidence(
             worse=tuple(a + b for a, b in zip(metric.worse, worse, strict=True)),
             fine=tuple(a + b for a, b in zip(metric.fine, fine, strict=True)),
             absolute=log_share_process(bad, requests, null_share=analysis.max_bad_share),
-            canary_bad=bad,
+            canary_bad=metric.canary_bad + canary_bad,
             champion_bad=metric.champion_bad + champion_bad,
+            canary_repeated=metric.canary_repeated + repeated,
         )
 
     return Evidence(
         canary_requests=requests,
         champion_requests=evidence.champion_requests + block.champion_requests,
-        errors=folded(evidence.errors, block.canary_errors, block.champion_errors),
-        latency=folded(evidence.latency, block.canary_slow, block.champion_slow),
+        errors=folded(evidence.errors, block.canary_errors, block.champion_errors, block.canary_repeated_errors),
+        latency=folded(evidence.latency, block.canary_slow, block.champion_slow, block.canary_repeated_slow),
     )

@@ -1,10 +1,13 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_ray.monitor import Cursor, EvidenceLedger
-from mlops_ray.rollout import Block
+from mlops_ray.rollout import Block, Evidence, assess, fold
+from mlops_ray.spec import Analysis
+from mlops_ray.verdict import Verdict
 from tests.monitor.samples import served
 
 
@@ -53,7 +56,10 @@ def test_slower_than_the_objective_is_slow_also_when_the_champion_had_to_answer(
 def test_a_client_that_tries_a_failing_request_again_counts_once_over_all_batches() -> None:
     failing = on("canary", unit="ada", error="boom")
     taken = ledger([failing, failing, on("canary", unit="bob")], [failing, on("champion")])
-    assert blocks(taken) == [Block(2, 0, 1, 0, 0, 0), Block(0, 1, 0, 0, 0, 0)]
+    assert blocks(taken) == [
+        Block(3, 0, 1, 0, 0, 0, canary_repeated_errors=1),
+        Block(1, 1, 0, 0, 0, 0, canary_repeated_errors=1),
+    ]
 
 
 def test_a_unit_that_failed_still_counts_where_it_is_answered() -> None:
@@ -64,7 +70,29 @@ def test_a_unit_that_failed_still_counts_where_it_is_answered() -> None:
 def test_a_canary_that_fails_all_requests_of_few_units_does_not_look_fine() -> None:
     failing = [on("canary", unit=f"u{i % 3}", error="boom") for i in range(300)]
     (block,) = blocks(ledger(failing))
-    assert (block.canary_requests, block.canary_errors) == (3, 3)
+    assert block == Block(300, 0, 3, 0, 0, 0, canary_repeated_errors=297)
+
+
+@pytest.mark.parametrize(("units", "bad_units"), [(5, 2), (20, 2), (50, 2)])
+def test_a_canary_that_always_fails_a_few_of_its_units_never_passes(units: int, bad_units: int) -> None:
+    analysis = Analysis()
+    evidence = Evidence.none(analysis)
+    taken = EvidenceLedger(slow_ms=100)
+    for _ in range(40):
+        canary = [on("canary", unit=f"u{i}", error="boom" if i < bad_units else None) for i in range(units)]
+        taken.add(served(*canary, *[on("champion", unit=f"c{i}") for i in range(9 * units)]))
+    for block in blocks(taken):
+        evidence = fold(evidence, block, analysis)
+        assert assess(evidence, analysis).verdict is not Verdict.PASS
+
+
+def test_one_slow_customer_does_not_roll_a_version_back() -> None:
+    slow = [on("canary", unit="bulk", latency_ms=900.0) for _ in range(200)]
+    taken = ledger([*slow, *[on("champion", unit=f"c{i}") for i in range(200)]])
+    (block,) = blocks(taken)
+    assert (block.canary_slow, block.canary_repeated_slow) == (1, 199)
+    evidence = fold(Evidence.none(Analysis()), block, Analysis())
+    assert assess(evidence, Analysis()).verdict is Verdict.INCONCLUSIVE
 
 
 def test_the_same_unit_failing_on_the_other_side_is_news() -> None:
@@ -113,7 +141,7 @@ def test_who_failed_before_a_restart_is_remembered_without_counting_again() -> N
     taken.remember(served(failing))
     assert blocks(taken) == []
     taken.add(served(failing, on("canary", unit="bob", error="boom")))
-    assert blocks(taken) == [Block(1, 0, 1, 0, 0, 0)]
+    assert blocks(taken) == [Block(2, 0, 1, 0, 0, 0, canary_repeated_errors=1)]
 
 
 REQUESTS = st.lists(
