@@ -137,6 +137,12 @@ class Lake:
         """Whether a file or a folder with something in it is at `path`."""
         return bool(self.filesystem.get_file_info(self._at(path)).type != pafs.FileType.NotFound)
 
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders right below the folder `prefix`, sorted; [] if there is none."""
+        selector = pafs.FileSelector(self._at(prefix), recursive=False, allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
     def list(self, prefix: str, suffix: str = "") -> list[str]:
         """The files below the folder `prefix` whose names end with `suffix`, sorted, relative to the lake.
 

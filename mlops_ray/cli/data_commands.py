@@ -45,7 +45,7 @@ def ingest(
             progress=context.progress,
         )
         # Last, so that a batch that is refused changes nothing.
-        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
+        register(context.store, loaded, actor=context.actor, now_s=context.now_s, replace_known=False)
         version = result.version
         reasons = ", ".join(f"{reason}: {count}" for reason, count in result.reasons.items())
         text = (

@@ -54,7 +54,7 @@ def train(
             progress=context.progress,
         )
         # Last, so that a training that is refused changes nothing.
-        register(context.store, loaded, actor=context.actor, now_s=context.now_s)
+        register(context.store, loaded, actor=context.actor, now_s=context.now_s, replace_known=False)
         context.answer(version, _version_text(version))
 
 

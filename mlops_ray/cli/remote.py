@@ -1,5 +1,6 @@
 """Runs a command on another cluster, as a Ray job with this folder as its working directory."""
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def run_remotely(context: Context, address: str, arguments: Sequence[str]) -> No
 
     try:
         client = JobSubmissionClient(address)
-        entrypoint = " ".join(("python -m mlops_ray.cli", *arguments, "--json"))
+        entrypoint = shlex.join(["python", "-m", "mlops_ray.cli", *arguments, "--json"])
         job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": "."})
     except (ConnectionError, RuntimeError) as error:
         raise ClusterError(f"no Ray job API answers at {address}: {str(error).splitlines()[0]}") from error

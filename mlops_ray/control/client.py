@@ -67,8 +67,16 @@ def read_labels(file: Path) -> list[dict[str, Any]]:
     if missing:
         raise SourceError(f"{file}: expected columns request_id and label, found {', '.join(table.column_names)}")
     names = [name for name in ("request_id", "label", "row") if name in table.column_names]
-    rows: list[dict[str, Any]] = table.select(names).to_pylist()
-    return [{**row, "request_id": str(row["request_id"]), "label": float(row["label"])} for row in rows]
+    try:
+        numbers = {name: table[name].cast(pa.float64()) for name in names if name != "request_id"}
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"{file}: expected numbers in label and row, found something else ({error})") from None
+    columns = pa.table({"request_id": table["request_id"].cast(pa.string()), **numbers})
+    empty = [name for name in names if columns[name].null_count]
+    if empty:
+        raise SourceError(f"{file}: column {empty[0]} has {columns[empty[0]].null_count} empty cells")
+    rows: list[dict[str, Any]] = columns.to_pylist()
+    return [{**row, "row": int(row["row"])} if "row" in row else row for row in rows]
 
 
 def _read(file: Path) -> pa.Table:

@@ -113,6 +113,7 @@ def ensure_control_actor(workspace: Workspace) -> Any:
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
+            resources={"node:__internal_head__": 0.001},  # beside the dashboard, and never on a spot node
             max_restarts=-1,
             max_task_retries=-1,
             # Its threads have no event loop, which Serve handles would otherwise ask for.

@@ -8,7 +8,7 @@ from mlops_ray.data import DatasetTable
 from mlops_ray.errors import NotFoundError
 from mlops_ray.lake import Lake
 from mlops_ray.records import RecordLog
-from mlops_ray.spec import Workspace
+from mlops_ray.spec import Workspace, without_password
 from mlops_ray.store import Store
 
 __all__ = ["lineage_of", "lineage_text"]
@@ -37,7 +37,7 @@ def lineage_of(store: Store, workspace: Workspace, request_id: str) -> dict[str,
             "stage": version.stage.value,
             "metrics": dict(version.metrics),
         },
-        "run": {"run_id": version.run_id, "tracking": workspace.tracking},
+        "run": {"run_id": version.run_id, "tracking": without_password(workspace.tracking)},
         "dataset_version": {
             "ref": version.dataset,
             "snapshot_id": known.snapshot_id,
@@ -55,7 +55,7 @@ def lineage_text(content: Mapping[str, Any]) -> str:
     code = content["code_version"]
     dirty = " (with uncommitted changes)" if code.get("dirty") else ""
     lines = [
-        f"request {request['request_id']}: score {request['score']:.6g} by {request['role']}, epoch {request['epoch']}",
+        f"request {request['request_id']}: {_answer(request)} by {request['role']}, epoch {request['epoch']}",
         f"model version: {version['model']} v{version['version']}, digest {version['digest'][:16]}",
         f"run: {content['run']['run_id']} in {content['run']['tracking']}",
         f"dataset version: {dataset['ref']}, snapshot {dataset['snapshot_id']}, {dataset['rows']} rows",
@@ -75,3 +75,8 @@ def _find(store: Store, workspace: Workspace, request_id: str) -> dict[str, Any]
             continue
     names = ", ".join(m.name for m in models) or "none"
     raise NotFoundError(f"no record of request {request_id!r} in {workspace.lake}; looked at models: {names}")
+
+
+def _answer(request: Mapping[str, Any]) -> str:
+    score = request["score"]
+    return f"score {score:.6g}" if score is not None else f"no score (status {request['status']}, {request['error']})"

@@ -1,6 +1,7 @@
 """One machine's cluster: Ray with Serve behind HAProxy, the actors of the loop, and MLflow's pages."""
 
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -21,6 +22,9 @@ __all__ = ["LocalCluster", "Ports", "serve_environment"]
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 90.0
+_SMALL_HOST_CPUS = 4
+# Below the ports of outgoing connections, above those Ray gives to its workers, beside those of Serve's replicas.
+_FREE_PORTS = range(20_000, 30_000)
 Progress = Callable[[str], None]
 
 
@@ -92,8 +96,16 @@ class LocalCluster:
         """End everything of this home; the names of what was running. State stays: `up` brings it back."""
         disconnect()
         stopped = [name for name in ("mlflow", "ray") if self._processes.stop(name)]
+        self._keep_logs()
         shutil.rmtree(self._temporary, ignore_errors=True)
         return stopped
+
+    def _keep_logs(self) -> None:
+        """What Ray, actors and replicas wrote goes into the home: a cause is looked for when all has ended."""
+        written, kept = self._temporary / "session_latest" / "logs", self._home / "logs" / "session"
+        if written.exists():
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(written, kept, ignore_dangling_symlinks=True)
 
     def _start_all(self, ports: Ports, cpus: int, progress: Progress) -> None:
         """Ray and what runs on it; when that fails, nothing is left running."""
@@ -159,6 +171,12 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
     haproxy = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Ray runs its workers, replicas and HAProxy among them, at nice 15 otherwise.
+        "RAY_worker_niceness": "0",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "mlops_ray.serve.middleware:middlewares",
+        # Serve would parse a log line of HAProxy for every request; the record log holds the same facts.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1" if (os.cpu_count() or 1) <= _SMALL_HOST_CPUS else "4",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
@@ -182,11 +200,11 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on right now, and that no outgoing connection takes."""
+    while True:
+        port = secrets.choice(_FREE_PORTS)
+        if _is_free(port):
+            return port
 
 
 def _is_free(port: int) -> bool:

@@ -1,5 +1,6 @@
 """What a person or a job may ask of a model: register, ingest, deploy, approve, promote, abort, roll back."""
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,12 +29,17 @@ __all__ = ["approve", "command_rollout", "deploy", "ingest_batch", "register", "
 _COMMITTED = "dataset.committed"
 
 
-def register(store: Store, spec: ModelSpec, *, actor: str, now_s: float) -> None:
-    """Make `spec` the spec of its model; nothing happens when it is so already."""
+def register(store: Store, spec: ModelSpec, *, actor: str, now_s: float, replace_known: bool = True) -> None:
+    """Make `spec` the spec of its model; nothing happens when it is so already.
+
+    What runs goes by the registered spec (approvals, steps, analysis, alerts), so only a delivery replaces it:
+    `replace_known=False` registers a model that is not known yet and leaves a known one alone.
+    """
     text = spec.model_dump_json()
-    with store.change(Event("model.registered", spec.name, {"name": spec.name}, actor, now_s)) as change:
+    payload = {"name": spec.name, "spec_digest": hashlib.sha256(text.encode()).hexdigest()}
+    with store.change(Event("model.registered", spec.name, payload, actor, now_s)) as change:
         known = change.model(spec.name)
-        if known is not None and known.spec_json == text:
+        if known is not None and (not replace_known or known.spec_json == text):
             change.skip()
             return
         change.put_model(ModelRecord(spec.name, text, now_s))

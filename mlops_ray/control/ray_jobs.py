@@ -30,12 +30,12 @@ class RayJobs:
 
     def submit(self, submission_id: str, *, model: str, trigger: str) -> None:
         """See `Jobs.submit`."""
-        python = sys.executable
-        home = shlex.quote(self._workspace.home)
-        command = f"{python} -m mlops_ray.cli retrain {model} --trigger {trigger} --home {home} --json"
-        environment = {
-            f"MLOPS_RAY_{k.upper()}": v for k, v in self._workspace.model_dump().items() if k != "ray_address"
-        }
+        home = self._workspace.home
+        command = shlex.join(
+            [*(sys.executable, "-m", "mlops_ray.cli", "retrain", model), "--trigger", trigger, "--home", home, "--json"]
+        )
+        # Only the home: what is saved there or set on the nodes says the rest, passwords too, which a job would show.
+        environment = {"MLOPS_RAY_HOME": home}
         try:
             self._connected().submit_job(
                 entrypoint=command, submission_id=submission_id, runtime_env={"env_vars": environment}

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _ACTOR = "control"
 _SAVE_EVIDENCE_S = 10.0
 _REPUSH_S = 5.0
+_UNHEALTHY_S = 30.0
 
 
 class Evidences(Protocol):
@@ -51,6 +52,7 @@ class Reconciler:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._pushed: dict[str, tuple[int, float]] = {}
+        self._unhealthy_since: dict[str, float] = {}
 
     def tick(self) -> None:
         """One look at every model; what goes wrong with one does not keep the others waiting."""
@@ -75,6 +77,7 @@ class Reconciler:
             kept |= versions_kept(rollout, state.phase)
             if state.phase.ended:
                 self._seen.pop(rollout.id, None)
+                self._unhealthy_since.pop(rollout.id, None)
         route = self._store.route(spec.name)
         if route is not None and spec.name in statuses:
             self._push(route)
@@ -94,7 +97,7 @@ class Reconciler:
         now_s = self._clock()
         if after != state:
             self._save(rollout, after, cursor, now_s)
-        elif cursor != saved_cursor and now_s - saved_s >= _SAVE_EVIDENCE_S:
+        elif state.phase is Phase.CANARY and cursor != saved_cursor and now_s - saved_s >= _SAVE_EVIDENCE_S:
             self._save_evidence(rollout, state, cursor, now_s)
         else:
             self._seen[rollout.id] = _Seen(rollout.revision, state.evidence, cursor, saved_s)
@@ -132,15 +135,28 @@ class Reconciler:
         return Observation(
             approved=state.phase is Phase.WAITING and self._approved(spec, rollout),
             canary_ready=app is not None and app.ready,
-            canary_failed=(app.failed if app is not None else None) or self._overdue(spec, state),
+            canary_failed=self._failure(rollout, app) or self._overdue(spec, state),
             promoted=bool(applied) and all(a.champion == rollout.version for a in applied),
-            withdrawn=_withdrawn(route, rollout, applied),
+            withdrawn=_withdrawn(route, rollout, applied) or self._given_up(spec, state),
         )
 
     def _approved(self, spec: ModelSpec, rollout: RolloutRecord) -> bool:
         approvals = self._store.approvals(spec.name, rollout.version)
         standing = standing_approvals(approvals, self._store.rollouts(spec.name), version=rollout.version)
         return len(standing) >= spec.approval.required
+
+    def _failure(self, rollout: RolloutRecord, app: AppStatus | None) -> str | None:
+        """Why the version cannot run; a replica that died is no reason yet, Serve starts another."""
+        if app is None or app.unhealthy is None:
+            self._unhealthy_since.pop(rollout.id, None)
+            return app.failed if app is not None else None
+        since_s = self._unhealthy_since.setdefault(rollout.id, self._clock())
+        return app.unhealthy if self._clock() - since_s >= _UNHEALTHY_S else None
+
+    def _given_up(self, spec: ModelSpec, state: RolloutState) -> bool:
+        """A replica that cannot be told reads the route from the store by itself: nobody waits for it for ever."""
+        waited_s = self._clock() - state.phase_since_s
+        return state.phase is Phase.ROLLING_BACK and waited_s > spec.rollout.ready_timeout_s
 
     def _overdue(self, spec: ModelSpec, state: RolloutState) -> str | None:
         """Replicas that cannot load the version keep the champion they have, and would for ever."""

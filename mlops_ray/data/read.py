@@ -37,7 +37,7 @@ def read_version(workspace: Workspace, version: DatasetVersion, *, columns: Sequ
     table = DatasetTable(version.table, catalog=workspace.catalog, lake=workspace.lake).load()
     snapshot = table.snapshot_by_id(int(version.snapshot_id)) if table is not None else None
     if table is None or snapshot is None:  # pyiceberg would read an unknown snapshot as an empty one
-        raise UnknownVersionError(f"{version.ref} (snapshot {version.snapshot_id}) is not in {workspace.catalog}")
+        raise UnknownVersionError(f"{version.ref} (snapshot {version.snapshot_id}) is not in the catalog")
     files = sum(1 for _ in table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
     with quiet():
         dataset = ray.data.read_iceberg(

@@ -70,7 +70,7 @@ class DatasetTable:
         """The files a version was made from, its ancestors' first."""
         table = self.load()
         if table is None or table.snapshot_by_id(int(version.snapshot_id)) is None:
-            raise UnknownVersionError(f"{version.ref} is not in the catalog {self.catalog} any more")
+            raise UnknownVersionError(f"{version.ref} is not in the catalog any more")
         return self.sources_up_to(table, int(version.snapshot_id))
 
     def consumed(self) -> set[Identity]:

@@ -5,10 +5,13 @@ from typing import Any
 
 from mlops_ray.data import DatasetTable
 from mlops_ray.demo.traffic_counts import TrafficCounts
+from mlops_ray.errors import AuditError, ClusterError
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import RolloutRecord, Store
 
-__all__ = ["gather", "report_text"]
+__all__ = ["check", "gather", "report_text"]
+
+_REQUESTS = 2000
 
 
 def gather(
@@ -42,6 +45,22 @@ def gather(
         "sample_request": sample_request,
         "look_at": _look_at(spec, workspace, sample_request, kept=kept),
     }
+
+
+def check(report: Mapping[str, Any]) -> None:
+    """The promises of the demo.
+
+    Raises:
+        ClusterError: one of them does not hold; the report says what happened.
+    """
+    requests, audit = report["requests"], report["audit"]
+    if requests["failed"] or requests["sent"] < _REQUESTS:
+        raise ClusterError(
+            f"the story says at least {_REQUESTS} requests and none that failed, found {requests['sent']} sent and "
+            f"{requests['failed']} failed ({requests['first_error']})"
+        )
+    if not audit["verified"]:
+        raise AuditError(f"the audit chain does not verify: {audit['problem']}")
 
 
 def report_text(report: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from mlops_ray.control.local_cluster import LocalCluster, Ports
 from mlops_ray.control.operations import deploy, ingest_batch, register
 from mlops_ray.demo.memory import PeakMemory
-from mlops_ray.demo.report import gather
+from mlops_ray.demo.report import check, gather
 from mlops_ray.demo.traffic import TrafficDriver
 from mlops_ray.demo.world import World
 from mlops_ray.errors import ClusterError, RolloutError
@@ -91,6 +91,7 @@ def run_demo(home: Path, *, keep: bool, progress: Progress) -> dict[str, Any]:
             progress("ending the cluster")
             cluster.down()
     (home / "report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+    check(report)
     return report
 
 

@@ -105,7 +105,12 @@ class DriftWatch:
                 self._monitors[name] = self._begin(spec)
             monitor, now_s = self._monitor(name), time.time()
             monitor.follow(now_s)
-            monitor.judge(now_s)
+            judged = monitor.judge(now_s)
+        if judged:
+            seen = monitor.measure(now_s)
+            with self._lock:
+                if seen is not None and self._monitors.get(name) is monitor:
+                    monitor.weigh(seen, now_s)
 
 
 def ensure_drift_actor(workspace: Workspace) -> Any:
@@ -118,6 +123,7 @@ def ensure_drift_actor(workspace: Workspace) -> Any:
         lifetime="detached",
         get_if_exists=True,
         num_cpus=0,
+        resources={"node:__internal_head__": 0.001},  # beside the dashboard, and never on a spot node
         max_restarts=-1,
         max_task_retries=-1,
     ).remote(workspace.model_dump_json())

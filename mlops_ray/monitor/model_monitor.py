@@ -90,16 +90,44 @@ class ModelMonitor:
         """See `EvidenceLedger.since`."""
         return self._ledger.since(canary, cursor)
 
-    def judge(self, now_s: float) -> None:
+    def judge(self, now_s: float) -> bool:
         """Judge the window when it is time, and raise or resolve alerts."""
         monitor = self._spec.monitor
         if not monitor.enabled or self._watched is None or self._panes is None:
-            return
+            return False
         if now_s - self._judged_s < monitor.window.every_s:
-            return
+            return False
         self._judged_s = now_s
         self._judge_drift(self._watched, self._panes.window(now_s), now_s)
-        self._judge_performance(self._watched, now_s)
+        return True
+
+    def measure(self, now_s: float) -> Performance | None:
+        """Performance on outcomes; only reads the lake, so it needs no lock and holds nobody up."""
+        watched = self._watched
+        if watched is None:
+            return None
+        horizon_s = self._spec.monitor.window.size_s * _PERFORMANCE_WINDOWS
+        task = self._spec.train.task
+        return performance_since(self._log, version=watched.version, task=task, since_s=now_s - horizon_s)
+
+    def weigh(self, seen: Performance, now_s: float) -> None:
+        """Take a measured performance in, and raise or resolve the alert on decay."""
+        watched = self._watched
+        if watched is None or watched.version != seen.version:
+            return
+        self._performance = seen
+        decay = self._spec.monitor.labels.decay
+        if decay is None or seen.rows < decay.min_labels:
+            return
+        known, now = watched.metrics.get(decay.metric), seen.metrics.get(decay.metric)
+        if known is None or now is None:
+            return
+        drop = drop_of(decay.metric, self._spec.train.task, known=known, now=now)
+        if drop > decay.max_drop:
+            self._book.report(_decay(self._spec.name, decay, seen, known=known, now=now), now_s)
+        elif drop <= decay.max_drop / 2:
+            # Between the two nothing changes, so that a metric at the edge does not flap.
+            self._book.resolve("decay", watched.version, f"{decay.metric} is {now:.4f} again", now_s)
 
     def status(self) -> dict[str, Any]:
         """The newest judgement, as JSON values."""
@@ -161,24 +189,6 @@ class ModelMonitor:
             self._book.report(finding, now_s)
         else:
             self._book.resolve("drift", watched.version, "no judged window shows it any more", now_s)
-
-    def _judge_performance(self, watched: Watched, now_s: float) -> None:
-        horizon_s = self._spec.monitor.window.size_s * _PERFORMANCE_WINDOWS
-        self._performance = seen = performance_since(
-            self._log, version=watched.version, task=self._spec.train.task, since_s=now_s - horizon_s
-        )
-        decay = self._spec.monitor.labels.decay
-        if decay is None or seen.rows < decay.min_labels:
-            return
-        known, now = watched.metrics.get(decay.metric), seen.metrics.get(decay.metric)
-        if known is None or now is None:
-            return
-        drop = drop_of(decay.metric, self._spec.train.task, known=known, now=now)
-        if drop > decay.max_drop:
-            self._book.report(_decay(self._spec.name, decay, seen, known=known, now=now), now_s)
-        elif drop <= decay.max_drop / 2:
-            # Between the two nothing changes, so that a metric at the edge does not flap.
-            self._book.resolve("decay", watched.version, f"{decay.metric} is {now:.4f} again", now_s)
 
 
 def _drift(model: str, version: int, report: DriftReport, raised: frozenset[str]) -> Finding | None:

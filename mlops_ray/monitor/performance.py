@@ -32,6 +32,8 @@ class Performance:
 def performance_since(log: RecordLog, *, version: int, task: Task, since_s: float) -> Performance:
     """Metrics of `version` over the rows served at or after `since_s`."""
     labels = log.labels(since_s)
+    if task == "binary":  # a stray outcome must not hide what the others say
+        labels = labels.filter(pc.field("label").isin([0.0, 1.0]))
     if not labels.num_rows:
         return Performance(version=version, rows=0, coverage=0.0, metrics={})
     served = log.served(since_s, _COLUMNS)

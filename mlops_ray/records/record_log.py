@@ -56,11 +56,14 @@ class RecordLog:
         Raises:
             NotFoundError: no such request was recorded.
         """
-        for path in reversed(self._lake.list(self._folder("served"), ".parquet")):
-            found = pq.read_table(io.BytesIO(self._lake.read_bytes(path)), filters=pc.field("request_id") == request_id)
-            if found.num_rows:
-                record: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
-                return record
+        folder = self._folder("served")
+        for hour in reversed(self._lake.folders(folder)):
+            for path in self._lake.list(f"{folder}/{hour}", ".parquet"):
+                file = io.BytesIO(self._lake.read_bytes(path))
+                found = pq.read_table(file, filters=pc.field("request_id") == request_id)
+                if found.num_rows:
+                    record: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
+                    return record
         raise NotFoundError(
             f"request {request_id!r} is not among the records of model {self._model!r} in {self._lake.uri}"
         )
@@ -79,7 +82,8 @@ class RecordLog:
         # A file lies in the hour of its first record, so the hour before may reach into ours.
         first = dt.datetime.fromtimestamp(since_s - _HOUR_S, dt.UTC).strftime("%Y-%m-%dT%H")
         folder = self._folder(kind)
-        paths = [p for p in self._lake.list(folder, ".parquet") if p.removeprefix(folder + "/")[:13] >= first]
+        hours = [hour for hour in self._lake.folders(folder) if hour >= first]
+        paths = [path for hour in hours for path in self._lake.list(f"{folder}/{hour}", ".parquet")]
         names = list(columns) if columns is not None else None
         tables = [pq.read_table(io.BytesIO(self._lake.read_bytes(path)), columns=names) for path in paths]
         if not tables:

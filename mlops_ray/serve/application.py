@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -89,7 +90,13 @@ class _FrontReplica:
         self._outbox = _outbox(model, workspace, spec.monitor.flush_s)
         # The canary is linked by the first look at the store, when the event loop runs.
         self._door = FrontDoor(
-            self._versions, spec.serve, connect=self._connect, outbox=self._outbox, route=route, startup=self._start
+            self._versions,
+            spec.serve,
+            connect=self._connect,
+            outbox=self._outbox,
+            route=route,
+            keep_warm_s=spec.rollout.keep_warm_s,
+            startup=self._start,
         )
         self._poller: asyncio.Task[None] | None = None
 
@@ -115,6 +122,7 @@ class _FrontReplica:
                 route = await loop.run_in_executor(None, self._versions.store.route, self._versions.model)
                 if route is not None:
                     await self._door.apply(route)
+                self._door.cool(time.time())
             except Exception as error:  # noqa: BLE001 - a replica goes on answering whatever the store or a bundle does
                 _log.warning("route of %s not read: %s", self._versions.model, error)
             await asyncio.sleep(_POLL_S)

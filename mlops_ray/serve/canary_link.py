@@ -21,6 +21,10 @@ class RemoteVersion(Protocol):
         ...
 
 
+_TIMEOUTS_IN_A_ROW = 5
+_PAUSE_S = 1.0
+
+
 class CanaryLink:
     """Asks a version in other processes, and never waits longer than its deadline."""
 
@@ -29,6 +33,8 @@ class CanaryLink:
         self._decoders = decoders
         self._remote = remote
         self._deadline_s = deadline_s
+        self._timeouts = 0
+        self._asks_again_s = 0.0
 
     async def ask(self, body: Body) -> NDArray[np.float64]:
         """Scores of the request's rows.
@@ -40,14 +46,18 @@ class CanaryLink:
             matrix = body.rows(self._decoders).matrix
         except RequestError as error:
             raise PredictionError(f"canary version {self.version} refuses the request: {error}") from None
+        if asyncio.get_running_loop().time() < self._asks_again_s:
+            raise PredictionError(f"canary version {self.version} hangs, and is not asked for a moment")
         try:
             answer = await asyncio.wait_for(self._remote.predict(matrix), self._deadline_s)
+            self._timeouts = 0
             if isinstance(answer, str):
                 raise PredictionError(answer)
             scores = np.asarray(answer, dtype=np.float64)
         except PredictionError:
             raise
         except TimeoutError:
+            self._count_timeout()
             raise PredictionError(
                 f"canary version {self.version} gave no answer within {self._deadline_s * 1000:g} ms"
             ) from None
@@ -56,3 +66,9 @@ class CanaryLink:
         if scores.shape != (len(matrix),) or not np.isfinite(scores).all():
             raise PredictionError(f"canary version {self.version} answered something that is no prediction")
         return scores
+
+    def _count_timeout(self) -> None:
+        self._timeouts += 1
+        if self._timeouts >= _TIMEOUTS_IN_A_ROW:
+            # Its users would all wait for the deadline, and fill the champion's replica while they do.
+            self._asks_again_s = asyncio.get_running_loop().time() + _PAUSE_S

@@ -71,12 +71,14 @@ class FrontDoor(ModelApp):
         connect: Connect,
         outbox: Outbox,
         route: RouteRecord,
+        keep_warm_s: float = 600.0,
         startup: Startup | None = None,
     ) -> None:
         super().__init__(versions.model, serve, startup=startup)
         self._versions = versions
         self._connect = connect
         self._outbox = outbox
+        self._keep_warm_s = keep_warm_s
         self._applying = asyncio.Lock()
         assert route.champion is not None, "a front door opens when there is a champion"
         champion = versions.load(route.champion)
@@ -118,6 +120,12 @@ class FrontDoor(ModelApp):
             self._warm = {**keep, champion.version: champion}
             self._state = _State(route, champion, canary)
             return self.applied
+
+    def cool(self, now_s: float) -> None:
+        """Let the previous champion go when it has been kept warm for long enough."""
+        state = self._state
+        if len(self._warm) > 1 and now_s - state.route.updated_s > self._keep_warm_s:
+            self._warm = {state.champion.version: state.champion}
 
     def _link(self, version: int) -> CanaryLink:
         state = self._state
@@ -208,6 +216,15 @@ class FrontDoor(ModelApp):
         task = state.champion.signature.task
         return Answer(request.identity, self.name, version, role, state.route.epoch, task, scores)
 
+    async def shutdown(self) -> None:
+        """Hand over what was recorded; see `ModelApp.shutdown`."""
+        await self._outbox.close()
+
     async def keep_labels(self, labels: list[Label]) -> None:
         """Keep outcomes durably; see `ModelApp.keep_labels`."""
+        if self._state.champion.signature.task == "binary":
+            wrong = next((i for i, label in enumerate(labels) if label.label not in (0, 1)), None)
+            if wrong is not None:
+                path = f"$.labels[{wrong}].label"
+                raise RequestError(f"expected 0 or 1 for a binary model, found {labels[wrong].label:g}", path)
         await self._outbox.keep_labels(labels)

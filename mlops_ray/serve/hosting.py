@@ -21,15 +21,18 @@ from mlops_ray.store import RouteRecord
 __all__ = ["AppStatus", "Hosting", "RayHosting", "start_serve"]
 
 _log = logging.getLogger(__name__)
+# A replica that loads a new champion answers later: it is asked again.
+_PUSH_TIMEOUT_S = 5.0
 _SERVER = "mlops_ray_server"
 
 
 @dataclass(frozen=True)
 class AppStatus:
-    """Whether an application answers, or why it never will."""
+    """Whether an application answers, why it never will, or why it does not at the moment."""
 
     ready: bool
     failed: str | None
+    unhealthy: str | None = None
 
 
 class Hosting(Protocol):
@@ -98,7 +101,9 @@ class RayHosting:
         try:
             if route.model not in self._fronts:
                 self._fronts[route.model] = serve.get_deployment_handle(FRONT, route.model)
-            answers: list[Any] = self._fronts[route.model].broadcast("apply", asdict(route)).results(timeout_s=30)
+            answers: list[Any] = (
+                self._fronts[route.model].broadcast("apply", asdict(route)).results(timeout_s=_PUSH_TIMEOUT_S)
+            )
         except (RayError, RayServeException, TimeoutError) as error:
             _log.warning("route of %s not pushed: %s", route.model, str(error).splitlines()[0])
             return []
@@ -111,8 +116,11 @@ def _deploy(application: serve.Application, name: str, route_prefix: str) -> Non
 
 
 def _status(app: Any) -> AppStatus:
-    failed = _why(app) if app.status in ("DEPLOY_FAILED", "UNHEALTHY") else None
-    return AppStatus(app.status == "RUNNING", failed)
+    return AppStatus(
+        ready=app.status == "RUNNING",
+        failed=_why(app) if app.status == "DEPLOY_FAILED" else None,
+        unhealthy=_why(app) if app.status == "UNHEALTHY" else None,
+    )
 
 
 def _why(app: Any) -> str:

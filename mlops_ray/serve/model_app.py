@@ -183,6 +183,9 @@ class ModelApp(ABC):
             **tensor_metadata(signature),
         }
 
+    async def shutdown(self) -> None:  # noqa: B027 - nothing to hand over is a good answer
+        """Hand over what was recorded; called once when the replica ends."""
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -191,6 +194,7 @@ class ModelApp(ABC):
                     await self._startup()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self.shutdown()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

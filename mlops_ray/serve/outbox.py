@@ -13,6 +13,7 @@ __all__ = ["Mailbox", "Outbox"]
 
 _log = logging.getLogger(__name__)
 _LABELS_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 5.0
 
 
 class Mailbox(Protocol):
@@ -54,6 +55,15 @@ class Outbox:
             loop = asyncio.get_running_loop()
             self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, served))
             await self._deliver()
+
+    async def close(self) -> None:
+        """Hand over what is left, as far as that goes within a few seconds."""
+        if self._task is not None:
+            self._task.cancel()
+        try:
+            await asyncio.wait_for(self.flush(), _CLOSE_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - the border to another process, and the replica ends in any case
+            _log.warning("records of the last seconds are lost: %s", _first_line(error))
 
     async def _deliver(self) -> None:
         while self._pending:

@@ -150,4 +150,4 @@ def _column(column: InputColumn, values: NDArray[np.float64]) -> pa.Array:
         codes = pa.array(np.nan_to_num(values).astype(np.int32), mask=np.isnan(values))
         return vocabulary.take(codes)
     kind = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}[column.type]
-    return pa.array(values, from_pandas=True).cast(kind)
+    return pa.array(values, from_pandas=True).cast(kind, safe=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature
 
-__all__ = ["IDENTITY_LENGTH", "Rows", "RowsDecoder", "decoded"]
+__all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "Rows", "RowsDecoder", "decoded"]
 
 IDENTITY_LENGTH = 256
 """Characters in a request id or a unit, at most: they are kept with every record."""
@@ -19,6 +19,9 @@ IDENTITY_LENGTH = 256
 _MAX_TEXT = 4096
 # An int column is kept as int64.
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+# what a float64 matrix holds without loss
+LARGEST_INTEGER = 2**53
+_Exact = Annotated[int, msgspec.Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 _Identity = Annotated[str, msgspec.Meta(max_length=IDENTITY_LENGTH)]
 
 
@@ -117,7 +120,7 @@ def _row_type(signature: Signature) -> type[msgspec.Struct]:
 
 
 def _python_type(column: InputColumn) -> Any:
-    return {"float": float, "int": _Integer, "bool": bool}.get(
+    return {"float": float, "int": _Exact, "bool": bool}.get(
         column.type, Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
     )
 

@@ -1,11 +1,14 @@
 """The routes of the server as a whole: `/v2`, liveness, readiness, and a clear 404 for everything else."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
 
 __all__ = ["ServerApp"]
+
+_log = logging.getLogger(__name__)
 
 _EXTENSIONS = ["binary_tensor_data"]
 
@@ -25,7 +28,12 @@ class ServerApp:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        await send_response(send, await self._respond(scope["path"].rstrip("/")))
+        try:
+            response = await self._respond(scope["path"].rstrip("/"))
+        except Exception as error:  # noqa: BLE001 - the border to Serve's controller and the store
+            _log.warning("readiness is not known: %s", error)
+            response = error_response("the state of the models is not known at the moment; try again", 503)
+        await send_response(send, response)
 
     async def _respond(self, path: str) -> Response:
         if path == "/v2":

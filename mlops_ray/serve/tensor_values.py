@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn
-from mlops_ray.serve.request import IDENTITY_LENGTH
+from mlops_ray.serve.request import IDENTITY_LENGTH, LARGEST_INTEGER
 
 __all__ = ["NUMPY", "Tensor", "as_unit", "encode_tensor", "first_unit", "tensor_values"]
 
@@ -181,7 +181,7 @@ def _check_values(column: InputColumn, encoded: NDArray[np.float64], path: str) 
     present = encoded[~null]
     if not np.isfinite(present).all():
         raise RequestError(f"infinite value in tensor {column.name!r}", path)
-    if column.type == "int" and (present != np.floor(present)).any():
-        raise RequestError(f"tensor {column.name!r} must have whole numbers", path)
+    if column.type == "int" and ((present != np.floor(present)) | (abs(present) > LARGEST_INTEGER)).any():
+        raise RequestError(f"tensor {column.name!r} must have whole numbers between -2**53 and 2**53", path)
     if column.type == "bool" and not np.isin(present, (0.0, 1.0)).all():
         raise RequestError(f"tensor {column.name!r} must have true or false", path)

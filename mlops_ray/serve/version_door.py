@@ -73,6 +73,10 @@ class VersionDoor(ModelApp):
         )
         return answer
 
+    async def shutdown(self) -> None:
+        """Hand over what was recorded; see `ModelApp.shutdown`."""
+        await self._outbox.close()
+
     async def keep_labels(self, labels: list[Label]) -> None:
         """Labels go to the model as a whole.
 

@@ -32,7 +32,7 @@ from mlops_ray.spec.train import (
     Task,
     Train,
 )
-from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace
+from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, without_password
 
 __all__ = [
     "CONTROL_ACTOR",
@@ -76,4 +76,5 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "spec_template",
+    "without_password",
 ]

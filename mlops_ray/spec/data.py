@@ -70,6 +70,9 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:
+        for name in self.features:
+            if not name or any(c in '"\\' or not c.isprintable() for c in name):
+                raise ValueError(f"feature name {name!r} must be printable, without quotes and backslashes")
         for role, column in (("label", self.label), ("unit", self.unit), ("timestamp", self.timestamp)):
             if column is not None and column in self.features:
                 raise ValueError(f"column {column!r} is the {role} and cannot also be a feature")

@@ -33,6 +33,22 @@ class ModelSpec(Section):
         return self.data.table or f"mlops.{self.name}"
 
     @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.name == "mlops_ray_server":
+            raise ValueError("name 'mlops_ray_server' is taken by the server itself; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_can_be_chosen(self) -> Self:
+        if self.train.holdout.by == "unit" and self.data.unit is None:
+            raise ValueError("train.holdout.by is 'unit', but data.unit names no column")
+        if self.train.holdout.by == "time" and self.data.timestamp is None:
+            raise ValueError("train.holdout.by is 'time', but data.timestamp names no column")
+        if self.train.newest_rows is not None and self.data.timestamp is None:
+            raise ValueError("train.newest_rows needs data.timestamp to know which rows are the newest")
+        return self
+
+    @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         known = METRICS[self.train.task]
         for i, gate in enumerate(self.gates):
@@ -41,12 +57,6 @@ class ModelSpec(Section):
                     f"gates[{i}].metric {gate.metric!r} is not for task {self.train.task!r}; "
                     f"expected one of {', '.join(known)}"
                 )
-        if self.train.holdout.by == "unit" and self.data.unit is None:
-            raise ValueError("train.holdout.by is 'unit', but data.unit names no column")
-        if self.train.holdout.by == "time" and self.data.timestamp is None:
-            raise ValueError("train.holdout.by is 'time', but data.timestamp names no column")
-        if self.train.newest_rows is not None and self.data.timestamp is None:
-            raise ValueError("train.newest_rows needs data.timestamp to know which rows are the newest")
         unknown = [f for f in self.monitor.features or () if f not in self.data.features]
         if unknown:
             raise ValueError(f"monitor.features names {unknown[0]!r}, which is no feature of data.features")

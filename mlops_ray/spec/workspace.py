@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
 from mlops_ray.errors import SpecError
 from mlops_ray.spec.section import Section
 
-__all__ = ["CONTROL_ACTOR", "DRIFT_ACTOR", "Workspace"]
+__all__ = ["CONTROL_ACTOR", "DRIFT_ACTOR", "Workspace", "without_password"]
 
 # Names of the detached actors in the workspace's Ray namespace.
 CONTROL_ACTOR = "mlops_ray.control"
@@ -73,5 +74,16 @@ class Workspace(Section):
         root = Path(self.home)
         root.mkdir(parents=True, exist_ok=True)
         temporary = root / f"{_FILE}.new"
+        temporary.touch(mode=0o600)  # the URLs may hold passwords
         temporary.write_text(self.model_dump_json(indent=2), encoding="utf-8")
         temporary.replace(root / _FILE)
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown.
+
+    >>> without_password("http://me:secret@mlflow:5000/x")
+    'http://me:***@mlflow:5000/x'
+    """
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url

@@ -1,4 +1,4 @@
-"""Runs `mlops-ray` as a user does: a process of its own, in a folder of its own, in an environment without our traces."""
+"""Runs `mlops-ray` as a user does: as a process, in some folder, in an environment without traces of a test."""
 
 import json
 import os

@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(home: Path) -> Done:
     """The demo that ended, run once in the clone."""
     done = mlops_ray("demo", cwd=ROOT, home=home, timeout_s=840)
-    assert done.code == 0, done.err[-3000:]
+    assert done.code == 0, done.err[-2000:]
     return done
 
 

@@ -136,7 +136,9 @@ def test_users_see_nothing_of_a_canary_that_is_broken(toy: Toy, kind: type) -> N
 
 def test_a_version_that_cannot_be_loaded_is_rolled_back_before_it_gets_a_request(toy: Toy) -> None:
     with toy.traffic() as driver:
-        rollout = toy.ended(toy.deploy(toy.add_version(broken_models.broken(broken_models.Unloadable, sound_model(20)))))
+        rollout = toy.ended(
+            toy.deploy(toy.add_version(broken_models.broken(broken_models.Unloadable, sound_model(20))))
+        )
         counts = driver.stop()
     assert rollout.phase == Phase.ROLLED_BACK
     assert "weights are not where they should be" in rollout.state["rollout"]["reason"]

@@ -184,7 +184,7 @@ def test_evidence_is_there_as_long_as_its_rollout(watch: Watch) -> None:
     begin_rollout(watch)
     watch.monitor.receive(canary_batch(watch, "ada", "ada"))
     watch.monitor.follow(watch.now_s)
-    assert watch.monitor.evidence(2, Cursor())[1] == [Block(1, 0, 1, 0, 0, 0)]
+    assert watch.monitor.evidence(2, Cursor())[1] == [Block(2, 0, 1, 0, 0, 0, canary_repeated_errors=1)]
     with watch.store.change(Event("rollout.ended", "toy-v2", {}, "test", 0.0)) as change:
         change.put_rollout(rollout(phase="COMPLETED"), expected_revision=1)
     watch.monitor.follow(watch.now_s)
@@ -197,7 +197,7 @@ def test_a_unit_that_failed_before_a_restart_is_no_news_after_it(watch: Watch) -
     cursor, _ = watch.monitor.evidence(2, Cursor())
     watch.monitor = watch.new_monitor()
     watch.monitor.receive(canary_batch(watch, "ada", "bob"))
-    assert watch.monitor.evidence(2, cursor)[1] == [Block(1, 0, 1, 0, 0, 0)]
+    assert watch.monitor.evidence(2, cursor)[1] == [Block(2, 0, 1, 0, 0, 0, canary_repeated_errors=1)]
 
 
 # -- decay -------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_a_category_that_training_did_not_see_has_a_code_of_its_own() -> None:
         ({"records": [record(amount=None)]}, "$.records[0].amount", "got `null`"),
         ({"records": [record(amount=[1])]}, "$.records[0].amount", "got `array`"),
         ({"records": [record(visits=1.5)]}, "$.records[0].visits", "got `float`"),
-        ({"records": [record(visits=10**30)]}, "$.records[0].visits", "<= 9223372036854775807"),
+        ({"records": [record(visits=10**30)]}, "$.records[0].visits", "<= 9007199254740992"),
         ({"records": [record(member=1)]}, "$.records[0].member", "got `int`"),
         ({"records": [record(plan=7)]}, "$.records[0].plan", "got `int`"),
         ({"records": [record(plan="x" * 5000)]}, "$.records[0].plan", "length <= 4096"),
