@@ -123,7 +123,11 @@ class Reconciler:
                 return state  # the front door of an earlier attempt: once it is gone, this one's is opened
             # The first champion has nobody to be compared with, and no user who could be hurt by a change.
             return moved(state, Phase.PROMOTING, now_s, "first version: nothing to compare with")
-        return advance(state, self._observe(spec, rollout, state, statuses), spec.rollout, now_s)
+        seen = self._observe(spec, rollout, state, statuses)
+        after = advance(state, seen, spec.rollout, now_s)
+        # No step forward for a canary that is not there at the moment, however good it was before.
+        forward = state.phase is Phase.CANARY and after.phase in (Phase.CANARY, Phase.PROMOTING)
+        return state if forward and not seen.canary_ready else after
 
     def _observe(
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, statuses: Mapping[str, AppStatus]

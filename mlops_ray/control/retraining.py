@@ -1,4 +1,4 @@
-"""From alerts to retraining jobs: one cause makes one trigger, one trigger makes one Ray job."""
+"""From alerts to retraining jobs: one cause makes one trigger (another if its job failed), one trigger one Ray job."""
 
 import hashlib
 import logging
@@ -14,6 +14,7 @@ __all__ = ["JobState", "Jobs", "Retraining", "submission_id_of"]
 
 _log = logging.getLogger(__name__)
 _ACTOR = "control"
+_ATTEMPTS = 3
 JobState = Literal["unknown", "running", "succeeded", "failed"]
 
 
@@ -48,15 +49,19 @@ class Retraining:
     def _take_causes(self, spec: ModelSpec) -> None:
         if not spec.retrain.triggers:
             return
-        known = {trigger.id for trigger in self._store.triggers(spec.name)}
+        triggers = self._store.triggers(spec.name)
         for alert in self._store.alerts(spec.name, state="open"):
-            if alert.kind in spec.retrain.triggers and _trigger_id(alert) not in known:
-                self._insert(alert)
+            if alert.kind not in spec.retrain.triggers:
+                continue
+            states = [t.state for t in triggers if t.evidence["alert"] == alert.id]
+            # A job that failed may have met a passing fault: guards say when the next attempt may start.
+            if all(state == "failed" for state in states) and len(states) < _ATTEMPTS:
+                self._insert(alert, attempt=len(states) + 1)
 
-    def _insert(self, alert: AlertRecord) -> None:
+    def _insert(self, alert: AlertRecord, *, attempt: int) -> None:
         now_s = self._clock()
         trigger = TriggerRecord(
-            id=_trigger_id(alert),
+            id=_trigger_id(alert, attempt),
             model=alert.model,
             cause=alert.kind,
             evidence={"alert": alert.id, "message": alert.message, "features": list(alert.features)},
@@ -135,5 +140,5 @@ def submission_id_of(trigger_id: str) -> str:
     return f"retrain-{hashlib.blake2b(trigger_id.encode(), digest_size=8).hexdigest()}"
 
 
-def _trigger_id(alert: AlertRecord) -> str:
-    return f"{alert.id}-retrain"
+def _trigger_id(alert: AlertRecord, attempt: int) -> str:
+    return f"{alert.id}-retrain" if attempt == 1 else f"{alert.id}-retrain-{attempt}"

@@ -35,6 +35,8 @@ class MemoryHosting:
     """Applications that never come up, and what they say; an empty text is no failure, only never being ready."""
     cannot_load: set[int] = field(default_factory=set)
     """Versions that champion replicas cannot load."""
+    unhealthy: dict[str, str] = field(default_factory=dict)
+    """Applications of which a replica has died, and what they say."""
     unreachable: bool = False
     """Whether pushed routes are lost."""
     opened: list[str] = field(default_factory=list)
@@ -49,7 +51,11 @@ class MemoryHosting:
             del self._apps[name]
         self._apps = {name: self._later(name, app) for name, app in self._apps.items()}
         return {
-            name: AppStatus(app.state == "ready", app.message if app.state == "failed" else None)
+            name: AppStatus(
+                ready=app.state == "ready" and name not in self.unhealthy,
+                failed=app.message if app.state == "failed" else None,
+                unhealthy=self.unhealthy.get(name),
+            )
             for name, app in self._apps.items()
         }
 

@@ -113,6 +113,30 @@ def test_a_canary_that_dies_in_its_step_is_rolled_back(world: World) -> None:
     assert world.run(rollout).phase == Phase.ROLLED_BACK
 
 
+def test_a_canary_replica_that_died_is_given_time_to_come_back(world: World) -> None:
+    world.champion(1)
+    rollout = world.deploy(2)
+    world.run(rollout, Phase.CANARY)
+    world.hosting.unhealthy[app_name("toy", 2)] = "a replica died"
+    world.tick(5)
+    assert Phase(world.store.rollout(rollout.id).phase) is Phase.CANARY
+    world.tick(60)
+    ended = world.store.rollout(rollout.id)
+    assert (ended.phase, "a replica died" in load_state(ended)[0].reason) == (Phase.ROLLED_BACK, True)
+
+
+def test_a_replica_that_cannot_be_reached_does_not_keep_a_rollback_from_ending(world: World) -> None:
+    world.champion(1)
+    rollout = world.deploy(2)
+    world.run(rollout, Phase.CANARY)
+    world.hosting.unreachable = True
+    world.hosting.fail(app_name("toy", 2), "segmentation fault")
+    world.tick(10)
+    assert Phase(world.store.rollout(rollout.id).phase) is Phase.ROLLING_BACK
+    world.tick(30)
+    assert Phase(world.store.rollout(rollout.id).phase) is Phase.ROLLED_BACK
+
+
 def test_a_first_version_whose_front_door_fails_is_rolled_back_and_its_door_is_closed(world: World) -> None:
     world.hosting.cannot_load.add(1)
     ended = world.run(world.deploy(1))

@@ -94,14 +94,24 @@ def test_kinds_of_alerts_the_spec_does_not_name_trigger_nothing(cycle: Cycle) ->
     assert cycle.store.triggers("toy") == []
 
 
-def test_a_failed_job_fails_its_trigger_and_is_not_tried_again(cycle: Cycle) -> None:
+def test_a_failed_job_fails_its_trigger_and_is_tried_again_after_the_cooldown_twice_at_most(cycle: Cycle) -> None:
     cycle.alert("a")
     cycle.tick()
     cycle.end("a", "failed", "no memory")
-    for _ in range(5):
-        cycle.tick(1000)
+    cycle.tick()
     assert (cycle.trigger("a").state, cycle.trigger("a").reason) == ("failed", "no memory")
+    cycle.tick(90)
     assert cycle.jobs.started == [job("a")]
+    attempts = [job("a"), submission_id_of("a-retrain-2"), submission_id_of("a-retrain-3")]
+    for attempt in attempts[1:]:
+        cycle.tick(101)
+        cycle.tick()
+        assert cycle.jobs.started[-1] == attempt
+        cycle.jobs.end(attempt, "failed", "no memory")
+        cycle.tick()
+    for _ in range(5):
+        cycle.tick(100_000)
+    assert cycle.jobs.started == attempts
 
 
 def test_after_a_retraining_the_next_cause_waits_for_the_cooldown(cycle: Cycle) -> None:

@@ -129,3 +129,19 @@ def test_a_version_asked_for_by_name_is_no_part_of_the_rollout(open_door: Open, 
     assert run(drive()).json()["role"] == "champion"
     (kept,) = house.records()
     assert (kept.assigned, kept.version) == ("direct", 1)
+
+
+def test_a_canary_that_hangs_again_and_again_is_not_asked_for_a_moment(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), hangs)
+
+    async def drive() -> list[Reply]:
+        await with_canary(house, 1.0)
+        return [await house.predict() for _ in range(8)]
+
+    replies = run(drive())
+    assert {(reply.status, reply.json()["role"]) for reply in replies} == {(200, "champion")}
+    kept = house.records()
+    assert [bool(s.error and "no answer within" in s.error) for s in kept] == [True] * 5 + [False] * 3
+    assert all(s.error and "is not asked for a moment" in s.error for s in kept[5:])
+    assert {s.assigned for s in kept} == {"canary"}

@@ -150,6 +150,7 @@ def test_labels_are_kept(open_door: Open, register: Register) -> None:
         {"labels": []},
         {"labels": [{"request_id": "a"}]},
         {"labels": [{"request_id": "a", "label": "1"}]},
+        {"labels": [{"request_id": "b", "label": 1}, {"request_id": "a", "label": 2}]},
         {"labels": [{"request_id": "a", "label": 1, "row": -1}]},
         {"labels": [{"request_id": "", "label": 1}]},
         {"labels": [{"request_id": "a", "label": 1, "extra": 1}]},
@@ -160,3 +161,14 @@ def test_a_bad_label_keeps_none(open_door: Open, register: Register, content: An
     house = open_door(route(1, register(lightgbm_model(5))))
     assert run(post(house.door, f"{BASE}/labels", content)).status in (400, 422)
     assert house.mailbox.labels == []
+
+
+def test_the_previous_champion_stays_warm_for_as_long_as_the_spec_says(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+    pushed = route(2, 2, previous=1)
+    run(house.door.apply(pushed))
+    house.door.cool(pushed.updated_s + 599)
+    assert sorted(house.door.signatures()) == [1, 2]
+    house.door.cool(pushed.updated_s + 601)
+    assert sorted(house.door.signatures()) == [2]

@@ -133,3 +133,16 @@ def test_labels_that_cannot_be_kept_are_refused_so_that_the_client_sends_them_ag
     with pytest.raises(RequestError, match="send them again") as caught:
         run(outbox.keep_labels([Label("a", 1.0)]))
     assert caught.value.status == 503
+
+
+def test_what_was_recorded_last_is_handed_over_when_the_replica_ends(champion: LoadedModel) -> None:
+    mailbox = Mailbox()
+    outbox = Outbox(mailbox, replica="r", flush_s=60)
+
+    async def scenario() -> None:
+        outbox.start()
+        outbox.recorder.add(one(champion, 1))
+        await outbox.close()
+
+    run(scenario())
+    assert mailbox.request_ids() == ["1"]

@@ -51,3 +51,13 @@ def test_the_lifespan_is_answered() -> None:
 
     run(ServerApp("1", dict)({"type": "lifespan"}, receive, send))
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_it_answers_in_json_when_nobody_knows_the_state_of_the_models() -> None:
+    def away() -> Mapping[str, bool]:
+        raise ConnectionError("the controller is gone")
+
+    for path in ("/v2/health/ready", "/v2/models/x"):
+        reply = run(get(ServerApp("1.2.3", away), path))
+        assert reply.status == 503
+        assert "try again" in reply.json()["error"]
