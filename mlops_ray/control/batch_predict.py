@@ -1,5 +1,6 @@
 """Scores a whole folder of Parquet on Ray with one model version."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,8 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
-from mlops_ray.errors import NotFoundError, SourceError
-from mlops_ray.model import encode, load_bundle
+from mlops_ray.errors import NotFoundError, SchemaError, SourceError
+from mlops_ray.model import Signature, encode, load_bundle
 from mlops_ray.store import Store
 
 __all__ = ["BatchPrediction", "batch_predict"]
@@ -60,6 +61,7 @@ def batch_predict(
         rows: Any = ray.data.read_parquet(source)
     except (FileNotFoundError, OSError, pa.ArrowInvalid) as error:
         raise SourceError(f"{source}: no Parquet to read ({str(error).splitlines()[0]})") from error
+    _check_columns(rows.schema().names, load_bundle(chosen.bundle_uri).signature, source)
     scored = rows.map_batches(
         _Scorer,
         fn_constructor_args=(chosen.bundle_uri,),
@@ -69,3 +71,9 @@ def batch_predict(
     ).materialize()
     scored.write_parquet(output)
     return BatchPrediction(model, chosen.version, scored.count(), output)
+
+
+def _check_columns(found: Sequence[str], signature: Signature, source: str) -> None:
+    missing = [column.name for column in signature.inputs if column.name not in found]
+    if missing:
+        raise SchemaError(f"{source}: column {missing[0]!r} of the model is missing; found {', '.join(found)}")

@@ -11,7 +11,7 @@ from mlops_ray.control.control_actor import ensure_control_actor
 from mlops_ray.errors import ClusterError
 from mlops_ray.monitor import ensure_drift_actor
 from mlops_ray.serve import RayHosting, start_serve
-from mlops_ray.spec import Workspace
+from mlops_ray.spec import Workspace, without_password
 from mlops_ray.store import Store
 
 __all__ = ["connect", "disconnect", "ensure_services"]
@@ -68,6 +68,19 @@ def ensure_services(workspace: Workspace) -> None:
     actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
     for name, actor in actors.items():
         try:
-            ray.get(actor.ready.remote(), timeout=_SERVICE_TIMEOUT_S)
+            held = Workspace.model_validate_json(ray.get(actor.workspace.remote(), timeout=_SERVICE_TIMEOUT_S))
         except ray.exceptions.RayError as error:
             raise ClusterError(f"the {name} actor does not start: {str(error).splitlines()[-1]}") from error
+        _refuse_another(name, held, workspace)
+
+
+def _refuse_another(actor: str, held: Workspace, wanted: Workspace) -> None:
+    """An actor that looks at another store would never see what is asked for here."""
+    for field in ("store", "lake", "catalog"):
+        theirs, ours = getattr(held, field), getattr(wanted, field)
+        if theirs != ours:
+            raise ClusterError(
+                f"the {actor} actor of this cluster works for another workspace: its {field} is "
+                f"{without_password(theirs)}, here it is {without_password(ours)}; set MLOPS_RAY_HOME (an absolute "
+                "folder) or the MLOPS_RAY_ variables alike on every node and for every command"
+            )

@@ -64,6 +64,10 @@ class ControlLoop:
         ):
             threading.Thread(target=_forever, args=(name, work, every_s), daemon=True, name=name).start()
 
+    def workspace(self) -> str:
+        """The workspace it works for, as JSON."""
+        return self._workspace.model_dump_json()
+
     def ready(self) -> int:
         """The process id, as a sign of life."""
         return os.getpid()

@@ -55,6 +55,10 @@ class DriftWatch:
         with self._lock:
             return self._monitor(model).status()
 
+    def workspace(self) -> str:
+        """The workspace it works for, as JSON."""
+        return self._workspace.model_dump_json()
+
     def ready(self) -> int:
         """The process id, as a sign of life."""
         return os.getpid()
