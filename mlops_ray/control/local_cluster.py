@@ -25,6 +25,10 @@ _START_TIMEOUT_S = 90.0
 _SMALL_HOST_CPUS = 4
 # Below the ports of outgoing connections, above those Ray gives to its workers, beside those of Serve's replicas.
 _FREE_PORTS = range(20_000, 30_000)
+# Serve's replicas of a cluster get one of these blocks. Were it shared, a request to a replica that has just ended
+# could reach the replica of another cluster that took over its port.
+_REPLICA_PORTS = 250
+_REPLICA_BLOCKS = range(30_000, 32_750, _REPLICA_PORTS)
 Progress = Callable[[str], None]
 
 
@@ -168,6 +172,7 @@ class LocalCluster:
 
 def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` with what Ray Serve reads at import: HAProxy in front, no port or file shared with others."""
+    first = _free_block()
     haproxy = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -184,6 +189,8 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _REPLICA_PORTS - 1),
         # A prediction may be asked for twice: what a dying replica left unanswered goes to another one, else the client
         # would get HAProxy's own 500.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
@@ -205,6 +212,12 @@ def free_port() -> int:
         port = secrets.choice(_FREE_PORTS)
         if _is_free(port):
             return port
+
+
+def _free_block() -> int:
+    """First port of a block of which no other cluster uses any; of any block when there is none left."""
+    free = [first for first in _REPLICA_BLOCKS if all(map(_is_free, range(first, first + _REPLICA_PORTS)))]
+    return secrets.choice(free or _REPLICA_BLOCKS)
 
 
 def _is_free(port: int) -> bool:
