@@ -38,7 +38,8 @@ class Done:
         assert self.code == 1, self
         assert "Traceback" not in self.out + self.err, self.err
         assert set(self.answer) == {"error", "kind"}, self.out
-        assert self.err.splitlines()[-1 - self.answer["error"].count("\n")].startswith("error: "), self.err
+        # Ray may say something after it.
+        assert f"\nerror: {self.answer['error']}\n" in f"\n{self.err}", self.err
         return str(self.answer["error"])
 
 

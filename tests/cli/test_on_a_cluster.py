@@ -129,5 +129,9 @@ def test_a_training_on_a_dataset_that_is_not_there_names_those_that_are(filled: 
 
 def test_a_model_nobody_serves_is_named(desk: Desk) -> None:
     assert "'nobody'" in desk.run("predict", "nobody", "--records", "{}").error
-    assert "no candidate" in desk.run("deploy", "orders.yaml").error
+    assert desk.state() == []
+
+
+def test_a_delivery_is_refused_on_a_cluster_that_works_for_another_workspace(desk: Desk) -> None:
+    assert "works for another workspace" in desk.run("deploy", "orders.yaml").error
     assert desk.state() == []

@@ -1,6 +1,7 @@
 """What one machine's cluster must not share with another on the same machine."""
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ def test_replicas_get_ports_that_no_other_cluster_uses(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", others[3])):
         mine = [_replica_ports(tmp_path) for _ in range(30)]
     assert all(set(ports).isdisjoint(others) for ports in mine)
+
+
+def test_two_clusters_share_no_port(tmp_path: Path) -> None:
+    one = serve_environment(tmp_path, {})
+    names = [name for name in one if name.endswith("_PORT") and "DIRECT_INGRESS" not in name]
+    assert "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT" in names
+    with ExitStack() as running:
+        for port in {int(one[name]) for name in names}:
+            running.enter_context(socket.create_server(("127.0.0.1", port)))
+        other = serve_environment(tmp_path, {})
+    assert {one[name] for name in names}.isdisjoint(other[name] for name in names)
 
 
 def test_haproxy_keeps_its_files_in_the_clusters_own_folder(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ _SPEC: dict[str, Any] = {
     "monitor": {"flush_s": 0.5, "window": {"size_s": 20, "every_s": 2, "min_rows": 100}},
 }
 _RATE_PER_S = 60.0
+_TIMEOUT_S = 60.0  # how long a new replica may take in place of the only one, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,9 @@ class Toy:
     def traffic(self, *, rate_per_s: float = _RATE_PER_S) -> Iterator[TrafficDriver]:
         """Steady requests with the policy that clients are asked to follow."""
         url, source = self.workspace.serve, _Source()
-        driver = TrafficDriver(url, self.name, rate_per_s=rate_per_s, rows=source, unit="uid").start()
+        driver = TrafficDriver(
+            url, self.name, rate_per_s=rate_per_s, rows=source, unit="uid", timeout_s=_TIMEOUT_S
+        ).start()
         try:
             yield driver
         finally:
