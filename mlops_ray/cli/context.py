@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -113,6 +113,3 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     return value
-
-
-Clock = Callable[[], float]

@@ -38,7 +38,7 @@ def performance_since(log: RecordLog, *, version: int, task: Task, since_s: floa
         return Performance(version=version, rows=0, coverage=0.0, metrics={})
     served = log.served(since_s, _COLUMNS)
     served = served.filter((pc.field("version") == version) & pc.field("score").is_valid())
-    joined = served.join(newest_labels(labels).select([*_KEYS, "label"]), keys=_KEYS, join_type="inner")
+    joined = served.join(labels.select([*_KEYS, "label"]), keys=_KEYS, join_type="inner")
     return Performance(
         version=version,
         rows=joined.num_rows,

@@ -81,7 +81,7 @@ class Outbox:
         try:
             await asyncio.wait_for(self._mailbox.keep_labels(name, labels), _LABELS_TIMEOUT_S)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = _first_line(error)
             raise RequestError(f"labels cannot be kept now, send them again ({reason})", status=503) from error
 
     async def _run(self) -> None:
