@@ -1,10 +1,13 @@
-# The two commands of the README are `make demo` and `make test`; both prepare .venv first.
+# The two commands of the README are `make demo` and `make test`; both prepare .venv first. `make soak` sends steady
+# traffic through deliveries and kills for MINUTES; `make bench` measures serving against other ways to serve a model.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
+MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test lint types check clean
+.PHONY: setup demo test soak bench bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -21,6 +24,20 @@ demo: setup
 test: setup
 	$(BIN)/pytest
 
+soak: setup
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --output benchmarks/results/soak.json
+
+bench: setup bench-setup
+	$(BIN)/python -m benchmarks.serving --output benchmarks/results/serving.json
+
+bench-setup: $(BENCH)/.setup-done
+
+# BentoML gets an environment of its own: its requirements and ours need not agree.
+$(BENCH)/.setup-done: benchmarks/bentoml-requirements.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/bentoml-requirements.txt
+	touch $(BENCH)/.setup-done
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,4 +48,4 @@ types: setup
 check: lint types test
 
 clean:
-	rm -rf $(VENV) .mlops_ray
+	rm -rf $(VENV) $(BENCH) .mlops_ray

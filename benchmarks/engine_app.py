@@ -1,76 +1,34 @@
-"""This engine as in production, one replica, every record kept: `python -m benchmarks.engine_app FOLDER PORT`."""
+"""This engine as in production, one replica, every record kept: `python -m benchmarks.engine_app FOLDER PORT`.
+
+Its home is FOLDER/engine, so that whoever started it can work on its store.
+"""
 
 import sys
-import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.delivered_model import DeliveredModel
 from benchmarks.lifetime import wait_for_the_end
-from benchmarks.workload import NAMES, load_booster
 from mlops_ray.control.local_cluster import LocalCluster, Ports
-from mlops_ray.control.operations import deploy
-from mlops_ray.drift import Column, build_reference
-from mlops_ray.lake import Lake
-from mlops_ray.model import InputColumn, Signature, TrainedModel, publish_bundle, write_bundle
-from mlops_ray.spec import ModelSpec, Workspace, parse_spec
-from mlops_ray.store import Event, ModelVersionRecord, Stage, Store
+from mlops_ray.spec import Workspace
+
+__all__ = ["HOME", "MODEL", "main"]
 
 MODEL = "bench"
+HOME = "engine"
+_RAY_CPUS = 8  # what Ray may hand out; replicas ask for half a CPU each, and take what there is
 
 
 def main(folder: Path, port: int) -> None:
     """Serve until standard input closes."""
-    with tempfile.TemporaryDirectory(prefix="bm", dir="/tmp") as home:
-        cluster = LocalCluster(Workspace.at(home))
-        try:
-            workspace = cluster.up(replace(Ports.free(), serve=port), cpus=2, mlflow_ui=False, progress=_say)
-            store = Store(workspace.store)
-            _register(store, workspace, folder)
-            deploy(store, _spec(), actor="benchmark", now_s=time.time())
-            wait_for_the_end()
-        finally:
-            cluster.down()
-
-
-def _spec() -> ModelSpec:
-    features = "\n".join(f"    {name}: float" for name in NAMES)
-    return parse_spec(
-        f"name: {MODEL}\ndata:\n  source: /nowhere\n  label: y\n  features:\n{features}\n"
-        "serve: {resources: {cpus: 0.5}}\n"
-    )
-
-
-def _register(store: Store, workspace: Workspace, folder: Path) -> None:
-    """The model of the workload as version 1, as a training would leave it."""
-    signature = Signature(tuple(InputColumn(name, "float", nullable=False) for name in NAMES), "binary")
-    booster = load_booster(folder)
-    matrix = np.load(folder / "training.npy")
-    columns = [*signature.columns(), Column("prediction", "numeric", ())]
-    reference = build_reference(columns, np.column_stack((matrix, np.asarray(booster.predict(matrix)))))
-    model = TrainedModel("lightgbm", {"model.lgb.txt": booster.model_to_string().encode()})
-    with tempfile.TemporaryDirectory() as bundle:
-        manifest = write_bundle(Path(bundle), model=model, signature=signature, reference=reference, card="benchmark")
-        uri = publish_bundle(Path(bundle), Lake(workspace.lake), MODEL)
-    now_s = time.time()
-    record = ModelVersionRecord(
-        model=MODEL,
-        version=1,
-        digest=manifest.digest,
-        bundle_uri=uri,
-        run_id="benchmark",
-        dataset="benchmark@v1",
-        code={},
-        metrics={},
-        gates={},
-        verdict="PASS",
-        stage=Stage.CANDIDATE,
-        created_s=now_s,
-    )
-    with store.change(Event("model_version.created", f"{MODEL}@1", {}, "benchmark", now_s)) as change:
-        change.put_model_version(record)
+    cluster = LocalCluster(Workspace.at(folder / HOME))
+    try:
+        ports = replace(Ports.free(), serve=port)
+        workspace = cluster.up(ports, cpus=_RAY_CPUS, mlflow_ui=False, progress=_say)
+        DeliveredModel(workspace, MODEL, folder).first_champion()
+        wait_for_the_end()
+    finally:
+        cluster.down()
 
 
 def _say(message: str) -> None:

@@ -21,15 +21,20 @@ class PredictRequest(BaseModel):
     records: list[dict[str, float]]
 
 
-def make_app(folder: Path) -> FastAPI:
-    """An app that answers POST /predict with the model in `folder`, logged and loaded through MLflow."""
+def save_with_mlflow(folder: Path) -> Path:
+    """Where the model of `folder` lies as MLflow keeps it, with its signature; saved there once."""
     saved = folder / "mlflow"
     if not saved.exists():
         example = pd.DataFrame(np.load(folder / "training.npy")[:100], columns=NAMES)
         booster = load_booster(folder)
         signature = infer_signature(example, booster.predict(example))
         mlflow.lightgbm.save_model(booster, saved, signature=signature, pip_requirements=["lightgbm"])
-    model = mlflow.pyfunc.load_model(str(saved))
+    return saved
+
+
+def make_app(folder: Path) -> FastAPI:
+    """An app that answers POST /predict with the model in `folder`, logged and loaded through MLflow."""
+    model = mlflow.pyfunc.load_model(str(save_with_mlflow(folder)))
     app = FastAPI()
 
     @app.post("/predict")

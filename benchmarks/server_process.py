@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.workload import Shape, Workload, score_of
 from mlops_ray.control.local_cluster import free_port
 
 __all__ = ["ServerProcess", "System"]
@@ -32,6 +33,7 @@ class System:
     name: str
     module: str
     path: str
+    shape: Shape = "records"
 
 
 class ServerProcess:
@@ -57,21 +59,20 @@ class ServerProcess:
         """Where the model is asked."""
         return f"http://127.0.0.1:{self._port}{self.system.path}"
 
-    def wait_until_right(self, body: str, score: float) -> None:
-        """Wait for the first answer, which must be `score`.
+    def wait_until_right(self, workload: Workload) -> None:
+        """Wait for the first answer, which must be right.
 
         Raises:
             RuntimeError: the process ended, did not answer in time, or answered another score.
         """
+        body, score = workload.body(self.system.shape, 0), float(workload.scores[0])
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while (answer := self._ask(body)) is None:
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise RuntimeError(f"{self.system.name} does not answer; its output ends with:\n{self._log_tail()}")
             time.sleep(0.2)
-        first = answer["predictions"][0]
-        found = first["score"] if isinstance(first, dict) else first
-        if abs(found - score) > 1e-9:
-            raise RuntimeError(f"{self.system.name} answered {found}, expected {score}")
+        if abs(score_of(answer) - score) > 1e-9:
+            raise RuntimeError(f"{self.system.name} answered {score_of(answer)}, expected {score}")
 
     def cpu_s(self) -> float:
         """CPU seconds so far of all its processes that live."""
@@ -105,11 +106,11 @@ class ServerProcess:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 
-    def _ask(self, body: str) -> dict[str, Any] | None:
+    def _ask(self, body: str) -> dict[str, Any] | list[float] | None:
         request = urllib.request.Request(self.url, body.encode(), {"content-type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:
-                answer: dict[str, Any] = json.load(response)
+                answer: dict[str, Any] | list[float] = json.load(response)
                 return answer
         except (urllib.error.URLError, OSError):
             return None
@@ -121,4 +122,10 @@ class ServerProcess:
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Nothing of another cluster's settings, and one thread of linear algebra for everybody."""
     kept = {k: v for k, v in environment.items() if not k.startswith("RAY_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return {
+        **kept,
+        "OMP_NUM_THREADS": "1",
+        "RAY_AUTH_MODE": "disabled",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONPATH": str(ROOT),  # replicas import predictors of this repository
+    }

@@ -1,170 +1,126 @@
-"""How fast the champion path is: `python -m benchmarks.serving [--json] [--output benchmarks/results/serving.json]`.
+"""How fast serving and delivery are: `python -m benchmarks.serving [--json] [--output FILE]`.
 
-Four ways to serve one LightGBM model (100 trees, 30 features), asked for one row at a time by the same client over 1
-and 16 keep-alive connections, in interleaved rounds on this machine; medians over the rounds. Ratios are of requests/s
-at 16 connections. Ends in less than five minutes.
+One LightGBM model (100 trees, 30 features), the same rows and the same client for everybody, in interleaved rounds on
+this machine. Parts, selectable with --parts; with --output, parts that are not measured stay as they are in the file:
+
+- throughput: this engine, a plain FastAPI + orjson + LightGBM app, a tutorial's FastAPI + mlflow.pyfunc app,
+  `mlflow models serve`, BentoML with adaptive batching and bare Ray Serve, one row a request over 1 and 16 keep-alive
+  connections; then each at half of its own requests/s in an open loop, and the engine at that very rate.
+- capture, canary, shadow, arrow: this engine with records kept or not, 10 % of the units on a canary or none, every
+  request copied to an overloaded shadow or not (open loop), 10,000 rows a request as Arrow or one a request as JSON.
+- changes: seconds from a changed share, and from a rollback, to the last answer that does not know of it, under load.
+
+Each system has one worker process for the model, no access log, one thread of linear algebra, and both cores of the
+machine, which the client needs some of; HAProxy and the actors of the loop count as the engine's. Nobody is pinned:
+on two cores a pinned system would get the core that its own proxy or batching process needs. `server_cpu_ms` is what a
+request costs on whatever core. Ends in about 12 minutes.
 """
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 # `python benchmarks/serving.py` is as good as `python -m benchmarks.serving`.
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.server_process import ServerProcess, System  # noqa: E402
-from benchmarks.workload import Workload, make_workload  # noqa: E402
+from benchmarks.bentoml_app import BENTOML  # noqa: E402
+from benchmarks.delivery import DELIVERY_PARTS, measure_delivery  # noqa: E402
+from benchmarks.machine import describe_machine, describe_versions  # noqa: E402
+from benchmarks.ratios import ratios  # noqa: E402
+from benchmarks.sampling import Row, Timing  # noqa: E402
+from benchmarks.throughput import SYSTEMS, measure_throughput  # noqa: E402
+from benchmarks.workload import make_workload  # noqa: E402
 
-ENGINE = System("engine", "benchmarks.engine_app", "/v2/models/bench/predict")
-BARE_RAY_SERVE = System("bare_ray_serve", "benchmarks.ray_serve_app", "/")
-PYFUNC_APP = System("pyfunc_app", "benchmarks.pyfunc_app", "/predict")
-PLAIN_FASTAPI = System("plain_fastapi", "benchmarks.plain_app", "/predict")
-SYSTEMS = (ENGINE, BARE_RAY_SERVE, PYFUNC_APP, PLAIN_FASTAPI)
-CONNECTIONS = (1, 16)
+__all__ = ["PARTS", "main", "merged", "parse"]
+
+PARTS = ("throughput", *DELIVERY_PARTS)
 _PACKAGES = ("mlops-ray", "ray", "lightgbm", "fastapi", "uvicorn", "mlflow", "pandas", "numpy", "orjson", "msgspec")
+_REQUIREMENTS = Path(__file__).with_name("bentoml-requirements.txt")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One system at one number of connections: medians over the rounds."""
-
-    system: str
-    connections: int
-    requests_per_s: float
-    p50_ms: float
-    p99_ms: float
-    server_cpu_ms: float  # a request, all processes of the system, whatever they do beside the requests included
-    client_cpu_share: float  # of one core: far below 1, or the client would be what is measured
-    requests: int
-
-
-def main() -> None:
-    """Measure, print, and write the result where asked."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
     parser.add_argument("--output", type=Path, help="write the result to this file too")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--systems", nargs="+", choices=[s.name for s in SYSTEMS], help="only these, without ratios")
-    arguments = parser.parse_args()
-    systems = [s for s in SYSTEMS if arguments.systems is None or s.name in arguments.systems]
-    started_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        workload = make_workload(Path(folder), seed=7)
-        rows = measure(systems, workload, rounds=arguments.rounds, seconds=arguments.seconds)
+    names = [system.name for system in SYSTEMS]
+    parser.add_argument("--systems", nargs="+", choices=names, default=names, help="only these in part throughput")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write the result where asked."""
+    options = parse(arguments)
+    if "bentoml" in options.systems and "throughput" in options.parts and not BENTOML.exists():
+        sys.exit(f"{BENTOML} is not there; `make bench-setup` installs it, or leave bentoml out with --systems")
+    machine, started_s = describe_machine(), time.monotonic()
+    rows, timings = _measure(options)
     result = {
         "benchmark": "serving",
-        "machine": _machine(),
-        "versions": {package: version(package) for package in _PACKAGES} | {"python": platform.python_version()},
-        "rows": [asdict(row) for row in rows],
-        "ratios_at_connections": CONNECTIONS[-1],
-        "ratios": ratios(rows),
+        "machine": machine,
+        "versions": describe_versions(*_PACKAGES) | {"bentoml": _bentoml_version()},
+        "rows": [asdict(row) for row in rows] + [asdict(timing) for timing in timings],
+        "ratios": ratios(rows, timings),
         "wall_s": round(time.monotonic() - started_s, 1),
     }
     print(_table(rows))
-    print(f"requests/s at {CONNECTIONS[-1]} connections: {result['ratios']}")
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-    if arguments.json:
+    if options.output is not None:
+        before = json.loads(options.output.read_text()) if options.output.exists() else {}
+        options.output.write_text(json.dumps(merged(before, result), indent=1) + "\n")
+    if options.json:
         print(json.dumps(result))
+    else:
+        print(json.dumps(result["ratios"], indent=1))
 
 
-def measure(systems: Sequence[System], workload: Workload, *, rounds: int, seconds: float) -> list[Row]:
-    """All systems side by side, one asked at a time, in turns."""
-    servers: list[ServerProcess] = []
-    try:
-        for system in systems:
-            _say(f"starting {system.name}")
-            servers.append(ServerProcess(system, workload.folder))
-            servers[-1].wait_until_right(workload.first_body, workload.first_score)
-        samples: dict[tuple[str, int], list[dict[str, float]]] = {}
-        for turn in range(rounds):
-            for connections in CONNECTIONS:
-                for server in servers:
-                    sample = _sample(server, workload, connections, seconds)
-                    _say(f"round {turn + 1}: {server.system.name} x{connections}: {sample['requests_per_s']:.0f}/s")
-                    samples.setdefault((server.system.name, connections), []).append(sample)
-    finally:
-        for server in servers:
-            server.stop()
-    return [_row(name, connections, several) for (name, connections), several in samples.items()]
+def merged(before: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result with the rows and ratios of `before` that it does not have itself."""
+    measured = {row["part"] for row in result["rows"]}
+    kept = [row for row in before.get("rows", []) if row.get("part", "") not in (measured | {""})]
+    ratios_kept = before.get("ratios", {}) if kept else {}
+    return {**result, "rows": [*kept, *result["rows"]], "ratios": {**ratios_kept, **result["ratios"]}}
 
 
-def ratios(rows: Sequence[Row]) -> dict[str, float]:
-    """The engine's requests/s over the others' at the most connections, as far as they were measured."""
-    at = {row.system: row.requests_per_s for row in rows if row.connections == CONNECTIONS[-1]}
-    if ENGINE.name not in at:
-        return {}
-    others = [name for name in at if name != ENGINE.name]
-    return {f"engine_over_{name}": round(at[ENGINE.name] / at[name], 3) for name in others}
+def _measure(options: argparse.Namespace) -> tuple[list[Row], list[Timing]]:
+    rows: list[Row] = []
+    timings: list[Timing] = []
+    with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
+        workload = make_workload(Path(folder), seed=7)
+        if "throughput" in options.parts:
+            systems = [system for system in SYSTEMS if system.name in options.systems]
+            rows += measure_throughput(systems, workload, rounds=options.rounds, seconds=options.seconds)
+        parts = [part for part in options.parts if part in DELIVERY_PARTS]
+        if parts:
+            more, timings = measure_delivery(parts, workload, rounds=options.rounds, seconds=options.seconds)
+            rows += more
+    return rows, timings
 
 
-def _sample(server: ServerProcess, workload: Workload, connections: int, seconds: float) -> dict[str, float]:
-    command = [
-        *(sys.executable, "-m", "benchmarks.load_client", server.url, str(workload.bodies)),
-        *("--connections", str(connections), "--seconds", str(seconds)),
-    ]
-    cpu_s = server.cpu_s()
-    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
-    sample: dict[str, Any] = json.loads(output.splitlines()[-1])
-    if sample["failed"]:
-        raise RuntimeError(f"{server.system.name}: {sample['failed']} requests failed, such as: {sample['problem']}")
-    return {**sample, "server_cpu_ms": 1000 * (server.cpu_s() - cpu_s) / sample["sent"]}
-
-
-def _row(name: str, connections: int, samples: Sequence[dict[str, float]]) -> Row:
-    def median(key: str, digits: int) -> float:
-        return round(statistics.median(sample[key] for sample in samples), digits)
-
-    return Row(
-        system=name,
-        connections=connections,
-        requests_per_s=median("requests_per_s", 1),
-        p50_ms=median("p50_ms", 3),
-        p99_ms=median("p99_ms", 3),
-        server_cpu_ms=median("server_cpu_ms", 3),
-        client_cpu_share=median("client_cpu_share", 2),
-        requests=int(sum(sample["requests"] for sample in samples)),
-    )
-
-
-def _machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "system": platform.platform(),
-        "load_average_1min": round(os.getloadavg()[0], 2),
-    }
+def _bentoml_version() -> str:
+    """As pinned; it lives in an environment of its own."""
+    lines = _REQUIREMENTS.read_text().splitlines()
+    return next(line.partition("==")[2] for line in lines if line.startswith("bentoml=="))
 
 
 def _table(rows: Sequence[Row]) -> str:
-    lines = [f"{'system':16}{'connections':>12}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms/request':>16}"]
-    lines += [
-        f"{r.system:16}{r.connections:12}{r.requests_per_s:12.0f}{r.p50_ms:9.2f}{r.p99_ms:9.2f}{r.server_cpu_ms:16.3f}"
-        for r in sorted(rows, key=lambda r: (r.connections, -r.requests_per_s))
-    ]
+    lines = [f"{'part':34}{'system':18}{'load':>16}{'rows/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}{'client':>8}"]
+    for r in rows:
+        cpu = f"{r.server_cpu_ms:.3f}" if r.server_cpu_ms is not None else ""
+        lines.append(
+            f"{r.part:34}{r.system:18}{r.load:>16}{r.rows_per_s:10.0f}{r.p50_ms:9.2f}{r.p99_ms:9.2f}{cpu:>9}"
+            f"{r.client_cpu_share:8.2f}"
+        )
     return "\n".join(lines)
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

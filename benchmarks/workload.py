@@ -1,37 +1,49 @@
-"""What every system under measurement gets: one LightGBM model, the same request bodies, the same right answers."""
+"""What every system under measurement gets: one LightGBM model, the same rows, the same right answers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NAMES", "Workload", "load_booster", "make_workload"]
+__all__ = ["NAMES", "Shape", "Workload", "load_booster", "make_workload", "score_of"]
 
 NAMES = [f"f{i}" for i in range(30)]
 _TREES = 100
 _TRAINING_ROWS = 5_000
 _BODIES = 256
 
+# How a system wants its rows: plain records (this engine and the hand-written apps), MLflow's records, bare numbers.
+Shape = Literal["records", "dataframe_records", "rows"]
+
 
 @dataclass(frozen=True)
 class Workload:
-    """The files of a workload, and the score of its first body."""
+    """The files of a workload: the model, and rows (256, 30) to ask about with their right scores."""
 
     folder: Path
-    first_body: str
-    first_score: float
+    rows: NDArray[np.float64]
+    scores: NDArray[np.float64]
 
-    @property
-    def bodies(self) -> Path:
-        """JSON list of request bodies, one record each."""
-        return self.folder / "bodies.json"
+    def bodies(self, shape: Shape) -> Path:
+        """A file with a JSON list of request bodies, one row each."""
+        file = self.folder / f"bodies-{shape}.json"
+        if not file.exists():
+            file.write_text(json.dumps([self.body(shape, i) for i in range(len(self.rows))]))
+        return file
+
+    def body(self, shape: Shape, row: int) -> str:
+        """The body that asks about one row."""
+        values = self.rows[row].tolist()
+        return json.dumps({shape: [values if shape == "rows" else dict(zip(NAMES, values, strict=True))]})
 
 
 def make_workload(folder: Path, *, seed: int) -> Workload:
-    """Train the model (100 trees, 30 features) and write it with the bodies into `folder`."""
+    """Train the model (100 trees, 30 features) and write it into `folder`."""
     generator = np.random.default_rng(seed)
     matrix = generator.normal(size=(_TRAINING_ROWS, len(NAMES)))
     labels = _labels(matrix, generator)
@@ -41,14 +53,22 @@ def make_workload(folder: Path, *, seed: int) -> Workload:
     np.save(folder / "training.npy", matrix)
     # JSON carries every digit of a float64, so that all systems see the very same rows.
     rows = generator.normal(size=(_BODIES, len(NAMES))).round(6)
-    bodies = [json.dumps({"records": [dict(zip(NAMES, row, strict=True))]}) for row in rows.tolist()]
-    (folder / "bodies.json").write_text(json.dumps(bodies))
-    return Workload(folder, bodies[0], float(np.asarray(booster.predict(rows[:1]))[0]))
+    return Workload(folder, rows, np.asarray(booster.predict(rows)))
 
 
 def load_booster(folder: Path) -> lightgbm.Booster:
     """The model of a workload."""
     return lightgbm.Booster(model_file=folder / "model.lgb.txt")
+
+
+def score_of(answer: Mapping[str, Any] | list[float]) -> float:
+    """The score in any system's answer about one row.
+
+    >>> score_of([0.25]), score_of({"predictions": [0.25]}), score_of({"predictions": [{"score": 0.25}]})
+    (0.25, 0.25, 0.25)
+    """
+    first = answer[0] if isinstance(answer, list) else answer["predictions"][0]
+    return float(first["score"] if isinstance(first, Mapping) else first)
 
 
 def _labels(matrix: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.int64]:

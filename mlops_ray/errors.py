@@ -10,6 +10,7 @@ MlopsRayError
 │   └── CommitConflictError two writers met, and this one has to try again
 ├── ModelError              a model bundle that is damaged, unknown or cannot be loaded
 │   └── PredictionError     a loaded model that raised, or answered with something that is no prediction
+│       └── DeadlineError   no answer before the answer was of no use any more (HTTP 504)
 ├── RequestError            an inference request that cannot be answered as sent (HTTP 4xx)
 ├── TrackingError           MLflow unreachable or refusing
 ├── TrainError              a sweep without a usable trial
@@ -20,6 +21,7 @@ MlopsRayError
 ├── RolloutError            a step that the state of a rollout does not allow
 ├── GateError               a model version that its gates or approvers did not pass
 ├── AlertError              an alert that could not be delivered
+├── MetricError             a query to Prometheus that gave no number
 └── ClusterError            Ray, Serve or a port that is not as needed
 
 A message says what was expected, what was found, and what to do. All of them survive pickling, because they cross
@@ -33,7 +35,9 @@ __all__ = [
     "CommitConflictError",
     "ConflictError",
     "DataError",
+    "DeadlineError",
     "GateError",
+    "MetricError",
     "MlopsRayError",
     "ModelError",
     "NotFoundError",
@@ -91,6 +95,10 @@ class PredictionError(ModelError):
     """A loaded model that raised, or answered with something that is no prediction."""
 
 
+class DeadlineError(PredictionError):
+    """There was no answer before the answer was of no use any more."""
+
+
 class RequestError(MlopsRayError):
     """An inference request that cannot be answered as sent.
 
@@ -144,3 +152,7 @@ class AlertError(MlopsRayError):
 
 class ClusterError(MlopsRayError):
     """Ray, Serve or a port that is not as needed."""
+
+
+class MetricError(MlopsRayError):
+    """A query to Prometheus that gave no number; no evidence of anything."""

@@ -19,7 +19,7 @@ LAYERS = (
     {"errors", "verdict"},
     {"spec"},
     {"rollout", "drift", "evaluation", "lake"},
-    {"data", "model", "tracking", "store", "alerting", "records"},
+    {"data", "model", "tracking", "store", "alerting", "records", "prometheus"},
     {"train", "serve", "monitor"},
     {"control"},
     {"demo"},

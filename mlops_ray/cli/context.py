@@ -66,6 +66,11 @@ class Context:
         return os.environ.get("MLOPS_RAY_ACTOR") or getpass.getuser()
 
     @property
+    def api_key(self) -> str | None:
+        """The key that requests to models carry: MLOPS_RAY_API_KEY."""
+        return os.environ.get("MLOPS_RAY_API_KEY")
+
+    @property
     def now_s(self) -> float:
         """Seconds since 1970."""
         return time.time()

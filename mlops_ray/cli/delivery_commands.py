@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(approve)
     app.command()(reject)
     app.command()(rollback)
+    app.command()(undeploy)
     for action, text in (
         ("promote", "Skip the rest of the analysis and make the version under delivery champion."),
         ("pause", "Hold the rollout at its present share."),
@@ -53,10 +54,15 @@ def deploy(
         # ray: seconds to import
         from mlops_ray.control import operations
         from mlops_ray.control.connection import connect, ensure_services
+        from mlops_ray.control.plan import baseline_of, delivery_plan, plan_text
 
         connect(context.workspace)
         ensure_services(context.workspace)
         store = context.store
+        if loaded.rollout.strategy == "ab":
+            # The power of the test is shown before it starts, when its shares and times can still be changed.
+            baseline = baseline_of(loaded, context.workspace, now_s=context.now_s, requests_per_s=None)
+            context.progress(plan_text(delivery_plan(loaded, baseline)))
         record = operations.deploy(store, loaded, version=version, actor=context.actor, now_s=context.now_s)
         if wait:
             record = _await_end(context, record.id)
@@ -103,6 +109,17 @@ def rollback(
             else f"version {after.champion} of {model} is champion again"
         )
         context.answer(after, text)
+
+
+def undeploy(
+    model: ModelArgument, *, reason: ReasonOption = "", home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Take a model away: its replicas go, its versions stay."""
+    with command(home=home, as_json=as_json) as context:
+        from mlops_ray.control import operations
+
+        after = operations.undeploy(context.store, model, by=context.actor, reason=reason, now_s=context.now_s)
+        context.answer(after, f"{model} is not served any more; `mlops-ray deploy` brings a version back")
 
 
 def _say(model: str, version: int, *, approved: bool, reason: str, home: Path | None, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def labels(
     with command(home=home, as_json=as_json) as context:
         from mlops_ray.control.client import ModelClient, read_labels
 
-        kept = ModelClient(context.workspace.serve, model).send_labels(read_labels(file))
+        kept = ModelClient(context.workspace.serve, model, api_key=context.api_key).send_labels(read_labels(file))
         context.answer({"model": model, "kept": kept}, f"{kept} labels kept")
 
 

@@ -121,7 +121,7 @@ def _predict_records(context: Context, model: str, records: str, version: int | 
     except ValueError as error:
         raise RequestError(f"--records is not valid JSON: {error}") from None
     rows = content if isinstance(content, list) else [content]
-    answer = ModelClient(context.workspace.serve, model).predict(rows, version=version)
+    answer = ModelClient(context.workspace.serve, model, api_key=context.api_key).predict(rows, version=version)
     lines = [f"{p['score']:.6g}" for p in answer["predictions"]]
     context.answer(answer, f"{model} v{answer['model_version']} ({answer['role']}):\n" + "\n".join(lines))
 

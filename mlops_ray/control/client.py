@@ -19,10 +19,11 @@ _TIMEOUT_S = 30.0
 
 
 class ModelClient:
-    """Talks to one model behind Ray Serve."""
+    """Talks to one model behind Ray Serve; `api_key` is sent where keys are asked for."""
 
-    def __init__(self, url: str, model: str) -> None:
+    def __init__(self, url: str, model: str, *, api_key: str | None = None) -> None:
         self._base = f"{url.rstrip('/')}/v2/models/{model}"
+        self._headers = {"x-api-key": api_key} if api_key else {}
 
     def predict(self, records: Sequence[Mapping[str, Any]], *, version: int | None = None) -> dict[str, Any]:
         """The answer of `/predict` to plain records.
@@ -41,7 +42,7 @@ class ModelClient:
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         url = f"{self._base}/{path}"
         try:
-            response = requests.post(url, json=body, timeout=_TIMEOUT_S)
+            response = requests.post(url, json=body, headers=self._headers, timeout=_TIMEOUT_S)
         except requests.RequestException as error:
             raise ClusterError(
                 f"nobody answers at {url} ({type(error).__name__}); is `mlops-ray up` running?"

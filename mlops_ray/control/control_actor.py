@@ -3,20 +3,25 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from mlops_ray.control.own_key import own_key
+from mlops_ray.control.parity import HttpParity
+from mlops_ray.control.postmortem import PostMortems
 from mlops_ray.control.ray_jobs import RayJobs
-from mlops_ray.control.reconciler import Cursor, Reconciler
+from mlops_ray.control.reconciler import Reconciler, Sources
 from mlops_ray.control.repeating import Repeating
 from mlops_ray.control.retraining import Retraining
-from mlops_ray.monitor import ensure_drift_actor
-from mlops_ray.rollout import Block
+from mlops_ray.monitor import Cursor, ensure_drift_actor
+from mlops_ray.prometheus import Prometheus
+from mlops_ray.rollout import Block, Stratum
 from mlops_ray.serve import RayHosting
 from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, ModelSpec, Workspace
-from mlops_ray.store import Store
+from mlops_ray.store import Store, keys_required
 from mlops_ray.tracking import Tracking
 
 __all__ = ["ControlLoop", "ensure_control_actor"]
@@ -25,6 +30,7 @@ _log = logging.getLogger(__name__)
 _TICK_S = 0.5
 _EVIDENCE_TIMEOUT_S = 5.0
 _ALIASES_EVERY_S = 5.0
+_POSTMORTEMS_EVERY_S = 2.0
 _WATCH_EVERY_S = 5.0
 _HANGS_S = 90.0
 
@@ -37,15 +43,22 @@ class _DriftActorEvidence:
 
     def evidence(self, model: str, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
         """See `Evidences.evidence`."""
+        answer: tuple[Cursor, list[Block]] | None = self._ask("evidence", model, canary, cursor)
+        return (cursor, []) if answer is None else answer
+
+    def outcomes(self, model: str, canary: int) -> Mapping[str, tuple[Stratum, ...]] | None:
+        """See `Evidences.outcomes`."""
+        answer: Mapping[str, tuple[Stratum, ...]] | None = self._ask("outcomes", model, canary)
+        return answer
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """What the drift actor answers; None when it does not."""
         try:
             actor = ray.get_actor(DRIFT_ACTOR, namespace=self._namespace)
-            answer: tuple[Cursor, list[Block]] = ray.get(
-                actor.evidence.remote(model, canary, cursor), timeout=_EVIDENCE_TIMEOUT_S
-            )
+            return ray.get(getattr(actor, method).remote(*arguments), timeout=_EVIDENCE_TIMEOUT_S)
         except (RayError, ValueError) as error:
-            _log.warning("no evidence now: %s", str(error).splitlines()[0])
-            return cursor, []
-        return answer
+            _log.warning("no %s now: %s", method, str(error).splitlines()[0])
+            return None
 
 
 class ControlLoop:
@@ -55,8 +68,13 @@ class ControlLoop:
         self._workspace = Workspace.model_validate_json(workspace_json)
         self._store = Store(self._workspace.store)
         hosting = RayHosting(self._workspace)
-        evidences = _DriftActorEvidence(self._workspace.namespace)
-        self._reconciler = Reconciler(self._store, hosting, evidences, clock=time.time)
+        api_key = own_key(self._store, now_s=time.time()) if keys_required(self._workspace) else None
+        sources = Sources(
+            evidences=_DriftActorEvidence(self._workspace.namespace),
+            metrics=Prometheus(self._workspace.prometheus),
+            parity=HttpParity(self._workspace.serve, api_key=api_key),
+        )
+        self._reconciler = Reconciler(self._store, hosting, sources, clock=time.time)
         self._retraining = Retraining(self._store, RayJobs(self._workspace), clock=time.time)
         ensure_drift_actor(self._workspace)
         self._vital = (
@@ -64,7 +82,9 @@ class ControlLoop:
             Repeating("retraining", self._retrain, every_s=_TICK_S),
         )
         aliases = _Aliases(self._workspace, self._store)
+        postmortems = PostMortems(self._workspace, self._store, clock=time.time)
         others = (
+            Repeating("postmortems", postmortems.tick, every_s=_POSTMORTEMS_EVERY_S),
             Repeating("aliases", aliases.tick, every_s=_ALIASES_EVERY_S),
             Repeating("watchdog", self._watch, every_s=_WATCH_EVERY_S),
         )

@@ -5,10 +5,12 @@ from dataclasses import replace
 from mlops_ray.rollout import Phase, RolloutState
 from mlops_ray.store import RolloutRecord, RouteRecord
 
-__all__ = ["UNDO", "desired_route", "versions_kept", "versions_wanted"]
+__all__ = ["PAIRED", "UNDO", "desired_route", "versions_kept", "versions_wanted"]
 
 UNDO = "undo"
 """Key in a rollout's content: the route's `previous` when it began, to be put back when it is withdrawn."""
+PAIRED = "paired"
+"""Key in a rollout's content: the share of canary requests that the champion scores, too."""
 
 _WANTED = (Phase.STARTING, Phase.CANARY, Phase.PAUSED, Phase.PROMOTING)
 _WITHDRAWN = (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED)
@@ -41,19 +43,26 @@ def versions_kept(rollout: RolloutRecord, phase: Phase) -> set[int]:
 
 def _wanted(base: RouteRecord, rollout: RolloutRecord, state: RolloutState) -> RouteRecord:
     phase = state.phase
-    if phase in (Phase.CANARY, Phase.PAUSED) and state.share > 0:
-        return replace(base, canary=rollout.version, share=state.share, salt=rollout.id)
+    if phase in (Phase.CANARY, Phase.PAUSED) and (state.share > 0 or state.mirror > 0):
+        paired = rollout.state.get(PAIRED, 0.0)
+        return replace(
+            base, canary=rollout.version, share=state.share, mirror=state.mirror, paired=paired, salt=rollout.id
+        )
     if phase in (Phase.PROMOTING, Phase.COMPLETED):
         return _promoted(base, rollout)
     if phase in _WITHDRAWN and base.champion == rollout.version:
         undo = rollout.state.get(UNDO)
-        return replace(base, champion=rollout.previous, canary=None, share=0.0, previous=undo)
+        return replace(_without_canary(base), champion=rollout.previous, previous=undo)
     if phase in _WITHDRAWN and base.canary == rollout.version:
-        return replace(base, canary=None, share=0.0)
+        return _without_canary(base)
     return base
 
 
 def _promoted(base: RouteRecord, rollout: RolloutRecord) -> RouteRecord:
     if base.champion == rollout.version:
-        return replace(base, canary=None, share=0.0)
-    return replace(base, champion=rollout.version, canary=None, share=0.0, previous=base.champion)
+        return _without_canary(base)
+    return replace(_without_canary(base), champion=rollout.version, previous=base.champion)
+
+
+def _without_canary(base: RouteRecord) -> RouteRecord:
+    return replace(base, canary=None, share=0.0, mirror=0.0, paired=0.0)

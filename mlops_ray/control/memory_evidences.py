@@ -1,10 +1,10 @@
 """A source of evidence without a drift actor."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlops_ray.monitor import Cursor
-from mlops_ray.rollout import Block
+from mlops_ray.rollout import Block, Stratum
 
 __all__ = ["MemoryEvidences"]
 
@@ -15,6 +15,8 @@ class MemoryEvidences:
     def __init__(self) -> None:
         self.away = False
         """Whether nobody answers, as while the drift actor is being replaced."""
+        self.totals: dict[str, tuple[Stratum, ...]] = {}
+        """Labelled outcomes of every canary."""
         self._incarnations = itertools.count()
         self._blocks: dict[tuple[str, int], list[tuple[int, Block]]] = {}
         self.restart()
@@ -36,3 +38,7 @@ class MemoryEvidences:
         start = cursor.number if cursor.incarnation == self.incarnation else 0
         blocks = [block for epoch, block in known[start:] if epoch >= cursor.since_epoch]
         return Cursor(self.incarnation, len(known), cursor.since_epoch), blocks
+
+    def outcomes(self, model: str, canary: int) -> Mapping[str, tuple[Stratum, ...]] | None:  # noqa: ARG002 - one for all
+        """See `Evidences.outcomes`."""
+        return None if self.away else self.totals

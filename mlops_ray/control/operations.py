@@ -24,7 +24,16 @@ from mlops_ray.store import (
 )
 from mlops_ray.verdict import Verdict
 
-__all__ = ["approve", "command_rollout", "deploy", "ingest_batch", "register", "roll_back_champion", "stored_spec"]
+__all__ = [
+    "approve",
+    "command_rollout",
+    "deploy",
+    "ingest_batch",
+    "register",
+    "roll_back_champion",
+    "stored_spec",
+    "undeploy",
+]
 
 _COMMITTED = "dataset.committed"
 
@@ -118,6 +127,7 @@ def deploy(store: Store, spec: ModelSpec, *, version: int | None = None, actor: 
             previous=champion.version if champion is not None else None,
             route=change.route(spec.name),
             state=begin(now_s, analysis=spec.rollout.analysis, needs_approval=spec.approval.required > 0),
+            paired=spec.rollout.analysis.paired.fraction,
         )
         change.put_rollout(record, expected_revision=None)
     return record
@@ -187,6 +197,26 @@ def roll_back_champion(store: Store, model: str, *, by: str, reason: str, now_s:
     return after
 
 
+def undeploy(store: Store, model: str, *, by: str, reason: str, now_s: float) -> RouteRecord:
+    """Take a model away: nobody is champion any more, its replicas go. Its versions stay, and may be deployed again.
+
+    Raises:
+        RolloutError: a rollout is under way, or nothing is deployed.
+    """
+    payload = {"model": model, "reason": reason}
+    with store.change(Event("model.undeployed", model, payload, by, now_s)) as change:
+        route, active = change.route(model), change.rollouts(model, active_only=True)
+        if active:
+            raise RolloutError(f"undeploy: rollout {active[0].id!r} is {active[0].phase}; abort it first")
+        if route is None or route.champion is None:
+            raise RolloutError(f"undeploy: model {model!r} is not deployed")
+        champion = route.champion
+        after = replace(route, epoch=route.epoch + 1, champion=None, previous=None, updated_s=now_s)
+        change.put_route(after)
+        change.set_stage(model, champion, Stage.RETIRED)
+    return after
+
+
 def _command(
     change: Change, rollout: RolloutRecord, action: Action, *, by: str, reason: str, now_s: float
 ) -> RolloutRecord:
@@ -214,10 +244,30 @@ def _refuse_unfit(reads: Store | Change, chosen: ModelVersionRecord) -> None:
     if chosen.verdict != Verdict.PASS:
         failed = [r["message"] for r in chosen.gates.get("results", []) if r.get("verdict") != Verdict.PASS]
         raise GateError(f"{name} did not pass its gates ({chosen.verdict}): {'; '.join(failed) or 'no details'}")
-    if chosen.stage in (Stage.ROLLED_BACK, Stage.REJECTED):
-        approvals = reads.approvals(chosen.model, chosen.version)
-        if not standing_approvals(approvals, reads.rollouts(chosen.model), version=chosen.version):
-            raise GateError(
-                f"{name} is {chosen.stage.value.replace('_', ' ')}; look why, then `mlops-ray approve {chosen.model} "
-                f"{chosen.version}` allows to deploy it again"
-            )
+    _refuse_quarantined(reads, chosen)
+
+
+def _refuse_quarantined(reads: Store | Change, chosen: ModelVersionRecord) -> None:
+    """What was turned down is a content, not a number: the same model under another number is the same model.
+
+    Raises:
+        GateError: the version, or one of the same digest, was turned down, and nobody approved this one since.
+    """
+    turned_down = [
+        v
+        for v in reads.model_versions(chosen.model)
+        if v.digest == chosen.digest and v.stage in (Stage.ROLLED_BACK, Stage.REJECTED)
+    ]
+    if not turned_down:
+        return
+    others = [a for v in turned_down for a in reads.approvals(v.model, v.version) if not a.approved]
+    approvals, rollouts = [*reads.approvals(chosen.model, chosen.version), *others], reads.rollouts(chosen.model)
+    if standing_approvals(approvals, rollouts, versions={chosen.version, *(v.version for v in turned_down)}):
+        return
+    found = turned_down[-1]
+    same = "" if found.version == chosen.version else f" has the contents of version {found.version}, which"
+    raise GateError(
+        f"{chosen.model} version {chosen.version}{same} is {found.stage.value.replace('_', ' ')} and in quarantine; "
+        f"look why (`mlops-ray postmortem {chosen.model}`), then `mlops-ray approve {chosen.model} {chosen.version}` "
+        "allows to deploy it again"
+    )

@@ -3,33 +3,36 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from mlops_ray.control.approvals import standing_approvals
 from mlops_ray.control.desired import versions_kept, versions_wanted
+from mlops_ray.control.evidence import Evidences, Gathering
+from mlops_ray.control.failures import Failures
+from mlops_ray.control.parity import ParityCheck
 from mlops_ray.control.rollout_record import change_rollout, load_state
-from mlops_ray.errors import ConflictError, MlopsRayError
+from mlops_ray.errors import ClusterError, ConflictError, MlopsRayError
 from mlops_ray.monitor import Cursor
-from mlops_ray.rollout import Block, Evidence, Observation, Phase, RolloutState, advance, fold, moved
+from mlops_ray.prometheus import Metrics
+from mlops_ray.rollout import Evidence, Observation, Phase, RolloutState, advance, moved
 from mlops_ray.serve import Applied, AppStatus, Hosting, app_name
 from mlops_ray.spec import ModelSpec
 from mlops_ray.store import Event, RolloutRecord, RouteRecord, Store
 
-__all__ = ["Cursor", "Evidences", "Reconciler"]
+__all__ = ["Reconciler", "Sources"]
 
 _log = logging.getLogger(__name__)
 _ACTOR = "control"
 _SAVE_EVIDENCE_S = 10.0
 _REPUSH_S = 5.0
-_UNHEALTHY_S = 30.0
 
 
-class Evidences(Protocol):
-    """Where blocks of evidence come from."""
+@dataclass(frozen=True)
+class Sources:
+    """Whom the reconciler asks about a version under delivery."""
 
-    def evidence(self, model: str, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
-        """Blocks after the cursor, and the cursor to come back with; nothing when nobody answers now."""
-        ...
+    evidences: Evidences
+    metrics: Metrics
+    parity: ParityCheck
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,17 @@ class _Seen:
 class Reconciler:
     """Drives all rollouts of a store. Everything it decides is in the store before it acts on it."""
 
-    def __init__(self, store: Store, hosting: Hosting, evidences: Evidences, *, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, hosting: Hosting, sources: Sources, *, clock: Callable[[], float]) -> None:
         self._store = store
         self._hosting = hosting
-        self._evidences = evidences
+        self._parity = sources.parity
+        self._gathering = Gathering(sources.evidences, sources.metrics, clock=clock)
+        self._failures = Failures(hosting, clock=clock)
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._pushed: dict[str, tuple[int, float]] = {}
-        self._unhealthy_since: dict[str, float] = {}
+        self._probed: dict[str, str | None] = {}
+        self._renewed: dict[str, tuple[int, str]] = {}
 
     def tick(self) -> None:
         """One look at every model; what goes wrong with one does not keep the others waiting."""
@@ -76,43 +82,33 @@ class Reconciler:
             wanted |= versions_wanted(rollout, state.phase)
             kept |= versions_kept(rollout, state.phase)
             if state.phase.ended:
-                self._seen.pop(rollout.id, None)
-                self._unhealthy_since.pop(rollout.id, None)
+                self._forget(rollout)
         route = self._store.route(spec.name)
         if route is not None and spec.name in statuses:
-            self._push(route)
+            self._push(spec, route, statuses[spec.name])
         self._converge_front(spec, route, statuses)
         self._converge_versions(spec, wanted, kept, statuses)
 
     # -- one rollout ---------------------------------------------------------------------------------------------------
 
     def _step(self, spec: ModelSpec, rollout: RolloutRecord, statuses: Mapping[str, AppStatus]) -> RolloutState:
-        state, saved_cursor = load_state(rollout)
-        cursor, saved_s = saved_cursor, self._clock()
+        saved, cursor = load_state(rollout)
+        state, saved_s = saved, self._clock()
         seen = self._seen.get(rollout.id)
         if seen is not None and seen.revision == rollout.revision:
             state, cursor, saved_s = replace(state, evidence=seen.evidence), seen.cursor, seen.saved_s
-        state, cursor = self._with_evidence(spec, rollout, state, cursor)
+        if state.phase in (Phase.CANARY, Phase.PAUSED):
+            evidence, cursor = self._gathering.gather(spec, rollout, state.evidence, cursor)
+            state = replace(state, evidence=evidence)
         after = self._next(spec, rollout, state, statuses)
         now_s = self._clock()
         if after != state:
             self._save(rollout, after, cursor, now_s)
-        elif state.phase is Phase.CANARY and cursor != saved_cursor and now_s - saved_s >= _SAVE_EVIDENCE_S:
+        elif state.evidence != saved.evidence and now_s - saved_s >= _SAVE_EVIDENCE_S:
             self._save_evidence(rollout, state, cursor, now_s)
         else:
             self._seen[rollout.id] = _Seen(rollout.revision, state.evidence, cursor, saved_s)
         return after
-
-    def _with_evidence(
-        self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, cursor: Cursor
-    ) -> tuple[RolloutState, Cursor]:
-        if state.phase not in (Phase.CANARY, Phase.PAUSED):
-            return state, cursor
-        cursor, blocks = self._evidences.evidence(spec.name, rollout.version, cursor)
-        evidence = state.evidence
-        for block in blocks:
-            evidence = fold(evidence, block, spec.rollout.analysis)
-        return replace(state, evidence=evidence), cursor
 
     def _next(
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, statuses: Mapping[str, AppStatus]
@@ -133,41 +129,45 @@ class Reconciler:
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, statuses: Mapping[str, AppStatus]
     ) -> Observation:
         # A first version has no application of its own: it comes up as the front door.
-        app = statuses.get(spec.name if rollout.previous is None else app_name(spec.name, rollout.version))
+        first = rollout.previous is None
+        app = statuses.get(spec.name if first else app_name(spec.name, rollout.version))
         route = self._store.route(spec.name)
         applied = self._applied(route, state, statuses)
+        ready, failed = app is not None and app.ready, self._failures.of(spec, rollout, state, app)
+        if app is not None and app.ready and failed is None and state.phase in (Phase.STARTING, Phase.PROMOTING):
+            try:
+                failed = self._differs(spec, rollout, app)
+            except ClusterError as error:
+                _log.info("rollout %s: %s", rollout.id, error)
+                ready = False
         return Observation(
             approved=state.phase is Phase.WAITING and self._approved(spec, rollout),
-            canary_ready=app is not None and app.ready,
-            canary_failed=self._failure(rollout, app) or self._overdue(spec, state),
-            promoted=bool(applied) and all(a.champion == rollout.version for a in applied),
+            canary_ready=ready,
+            canary_failed=failed,
+            promoted=_all_hold(rollout.version, applied) and (not first or (ready and failed is None)),
             withdrawn=_withdrawn(route, rollout, applied) or self._given_up(spec, state),
         )
 
     def _approved(self, spec: ModelSpec, rollout: RolloutRecord) -> bool:
         approvals = self._store.approvals(spec.name, rollout.version)
-        standing = standing_approvals(approvals, self._store.rollouts(spec.name), version=rollout.version)
+        standing = standing_approvals(approvals, self._store.rollouts(spec.name), versions={rollout.version})
         return len(standing) >= spec.approval.required
 
-    def _failure(self, rollout: RolloutRecord, app: AppStatus | None) -> str | None:
-        """Why the version cannot run; a replica that died is no reason yet, Serve starts another."""
-        if app is None or app.unhealthy is None:
-            self._unhealthy_since.pop(rollout.id, None)
-            return app.failed if app is not None else None
-        since_s = self._unhealthy_since.setdefault(rollout.id, self._clock())
-        return app.unhealthy if self._clock() - since_s >= _UNHEALTHY_S else None
+    def _differs(self, spec: ModelSpec, rollout: RolloutRecord, app: AppStatus) -> str | None:
+        """What the parity check found, asked once for each rollout; an answer that does not come is asked for again.
+
+        Raises:
+            ClusterError: nobody answers yet.
+        """
+        if rollout.id not in self._probed and app.ready:
+            version = self._store.model_version(spec.name, rollout.version)
+            self._probed[rollout.id] = self._parity.difference(spec, version)
+        return self._probed.get(rollout.id)
 
     def _given_up(self, spec: ModelSpec, state: RolloutState) -> bool:
         """A replica that cannot be told reads the route from the store by itself: nobody waits for it for ever."""
         waited_s = self._clock() - state.phase_since_s
         return state.phase is Phase.ROLLING_BACK and waited_s > spec.rollout.ready_timeout_s
-
-    def _overdue(self, spec: ModelSpec, state: RolloutState) -> str | None:
-        """Replicas that cannot load the version keep the champion they have, and would for ever."""
-        waits_s = spec.rollout.ready_timeout_s
-        if state.phase is not Phase.PROMOTING or self._clock() - state.phase_since_s <= waits_s:
-            return None
-        return f"not every champion replica took it over within {waits_s:g} s"
 
     def _applied(
         self, route: RouteRecord | None, state: RolloutState, statuses: Mapping[str, AppStatus]
@@ -227,7 +227,7 @@ class Reconciler:
             if name.startswith(prefix) and number.isdigit() and int(number) not in kept:
                 self._hosting.close(name)
 
-    def _push(self, route: RouteRecord) -> None:
+    def _push(self, spec: ModelSpec, route: RouteRecord, front: AppStatus) -> None:
         """Push a new epoch at once, and every few seconds again for replicas that missed it."""
         if route.champion is None:
             return
@@ -235,8 +235,30 @@ class Reconciler:
         now_s = self._clock()
         if epoch == route.epoch and now_s - at_s < _REPUSH_S:
             return
-        if self._hosting.push(route):
+        applied = self._hosting.push(route)
+        if applied:
             self._pushed[route.model] = (route.epoch, now_s)
+            self._renew(spec, route, front, applied)
+
+    def _renew(self, spec: ModelSpec, route: RouteRecord, front: AppStatus, applied: list[Applied]) -> None:
+        """Replace replicas, new ones first, that were started with another `serve` section, or that are not to load a
+        champion beside the one they hold."""
+        stale = any(a.serve_digest != spec.serve.digest for a in applied)
+        stale |= spec.rollout.promotion == "rolling" and any(a.champion != route.champion for a in applied)
+        target = (route.epoch, spec.serve.digest)
+        if stale and front.ready and self._renewed.get(spec.name) != target:
+            self._hosting.renew_front(spec)
+            self._renewed[spec.name] = target
+
+    def _forget(self, rollout: RolloutRecord) -> None:
+        self._seen.pop(rollout.id, None)
+        self._probed.pop(rollout.id, None)
+        self._failures.forget(rollout)
+        self._gathering.forget(rollout)
+
+
+def _all_hold(version: int, applied: list[Applied]) -> bool:
+    return bool(applied) and all(a.champion == version for a in applied)
 
 
 def _withdrawn(route: RouteRecord | None, rollout: RolloutRecord, applied: list[Applied]) -> bool:

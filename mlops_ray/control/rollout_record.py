@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import astuple, replace
 
-from mlops_ray.control.desired import UNDO, desired_route
+from mlops_ray.control.desired import PAIRED, UNDO, desired_route
 from mlops_ray.monitor import Cursor
 from mlops_ray.rollout import Phase, RolloutState
 from mlops_ray.store import Change, RolloutRecord, RouteRecord, Stage
@@ -29,7 +29,14 @@ def saved_state(rollout: RolloutRecord, state: RolloutState, cursor: Cursor, now
 
 
 def begun(
-    id: str, model: str, version: int, *, previous: int | None, route: RouteRecord | None, state: RolloutState
+    id: str,
+    model: str,
+    version: int,
+    *,
+    previous: int | None,
+    route: RouteRecord | None,
+    state: RolloutState,
+    paired: float = 0.0,
 ) -> RolloutRecord:
     """The record of a rollout that begins now, beside `route`."""
     now_s = state.phase_since_s
@@ -39,7 +46,7 @@ def begun(
         version=version,
         previous=previous,
         phase=state.phase.value,
-        state={UNDO: route.previous if route else None},
+        state={UNDO: route.previous if route else None, PAIRED: paired},
         revision=1,
         created_s=now_s,
         updated_s=now_s,

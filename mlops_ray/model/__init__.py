@@ -1,22 +1,28 @@
 """Model bundles: what a model takes, the files it is made of, and the predictors that run them; knows no Ray."""
 
-from mlops_ray.model.bundle import Bundle, Flavor, Manifest, TrainedModel, publish_bundle, write_bundle
+from mlops_ray.model.bundle import Bundle, Manifest, publish_bundle, write_bundle
 from mlops_ray.model.encoding import encode
-from mlops_ray.model.load import load_bundle
+from mlops_ray.model.load import load_bundle, read_probe
 from mlops_ray.model.predictor import Predictor
+from mlops_ray.model.probe import PROBE_ROWS, Probe, build_probe
 from mlops_ray.model.signature import InputColumn, Signature, signature_of
+from mlops_ray.model.trained import Flavor, TrainedModel
 
 __all__ = [
+    "PROBE_ROWS",
     "Bundle",
     "Flavor",
     "InputColumn",
     "Manifest",
     "Predictor",
+    "Probe",
     "Signature",
     "TrainedModel",
+    "build_probe",
     "encode",
     "load_bundle",
     "publish_bundle",
+    "read_probe",
     "signature_of",
     "write_bundle",
 ]

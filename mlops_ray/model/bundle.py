@@ -4,6 +4,7 @@
     signature.json   what the model takes
     reference.json   what its training data and predictions looked like
     card.md          for people
+    probe.arrow      rows with the trainer's own predictions; not in every bundle
     ...              the model's own files
 
 The digest is the sha256 of all of it, so that two bundles with one digest are one model.
@@ -14,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +24,14 @@ from mlops_ray.drift import ReferenceProfile
 from mlops_ray.errors import ModelError, PredictionError
 from mlops_ray.lake import Lake
 from mlops_ray.model.predictor import Predictor
+from mlops_ray.model.probe import PROBE_FILE, Probe
 from mlops_ray.model.signature import Signature
+from mlops_ray.model.trained import Flavor, TrainedModel
 
-__all__ = ["MANIFEST", "Bundle", "Flavor", "Manifest", "TrainedModel", "publish_bundle", "write_bundle"]
-
-Flavor = Literal["lightgbm", "torch", "python"]
+__all__ = ["MANIFEST", "Bundle", "Manifest", "publish_bundle", "write_bundle"]
 
 MANIFEST = "manifest.json"
-_OWN_FILES = (MANIFEST, "signature.json", "reference.json", "card.md")
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """What a trainer answers with: the files of a model.
-
-    `lightgbm`: model.lgb.txt. `torch`: model.pt2 (torch.export). `python`: predictor.json with
-    {"class": "package.module:Class"} and whatever files that class wants; it is called with their folder.
-    """
-
-    flavor: Flavor
-    files: Mapping[str, bytes]
+_OWN_FILES = (MANIFEST, "signature.json", "reference.json", "card.md", PROBE_FILE)
 
 
 @dataclass(frozen=True)
@@ -100,7 +89,13 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, *, model: TrainedModel, signature: Signature, reference: ReferenceProfile, card: str
+    folder: Path,
+    *,
+    model: TrainedModel,
+    signature: Signature,
+    reference: ReferenceProfile,
+    card: str,
+    probe: Probe | None = None,
 ) -> Manifest:
     """Write the bundle into `folder`, which is made when it is not there.
 
@@ -115,6 +110,8 @@ def write_bundle(
         "reference.json": reference.to_json().encode(),
         "card.md": card.encode(),
     }
+    if probe is not None:
+        files[PROBE_FILE] = probe.to_bytes()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     manifest = Manifest(flavor=model.flavor, digest=digest_of(model.flavor, digests), files=digests)
     for name, content in files.items():

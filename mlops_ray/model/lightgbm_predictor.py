@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.errors import ModelError, PredictionError
+from mlops_ray.model.trained import LIGHTGBM_FILE as MODEL_FILE
 
 __all__ = ["MODEL_FILE", "LightGBMPredictor"]
-
-MODEL_FILE = "model.lgb.txt"
 
 _FLOAT64 = 1  # C_API_DTYPE_FLOAT64
 _NORMAL = 0  # C_API_PREDICT_NORMAL

@@ -14,34 +14,74 @@ from mlops_ray.errors import ModelError, SourceError, ValidationError
 from mlops_ray.lake import Lake
 from mlops_ray.model.bundle import MANIFEST, Bundle, Manifest, digest_of
 from mlops_ray.model.predictor import load_predictor
+from mlops_ray.model.probe import PROBE_FILE, Probe
 from mlops_ray.model.signature import Signature
 
-__all__ = ["load_bundle"]
+__all__ = ["load_bundle", "read_probe"]
 
 _DIGEST12 = 12
 
 
-def load_bundle(uri: str, *, cache: Path | None = None, device: str = "cpu", threads: int = 1) -> Bundle:
+def load_bundle(
+    uri: str, *, cache: Path | None = None, device: str = "cpu", threads: int = 1, digest: str | None = None
+) -> Bundle:
     """The bundle at `uri` (a folder, file:// or s3://), every file of it checked against the manifest.
 
     A remote bundle is copied into `cache` once and read from there, by several processes if need be; without a cache
     it goes into a temporary folder that lives as long as the process.
 
+    `digest` is what the bundle was registered with. Bundles of the flavors sklearn, pyfunc and python run code when
+    they are loaded: with the digest, that is the code that was registered.
+
     Raises:
-        ModelError: there is no bundle, a file is missing or damaged (it is named), or the model cannot be loaded.
+        ModelError: there is no bundle, it has another digest, a file is missing or damaged (it is named), or the model
+            cannot be loaded.
     """
     local = _local_folder(uri)
     manifest = _manifest(uri)
+    if digest is not None and manifest.digest != digest:
+        raise ModelError(
+            f"bundle {uri}: expected the digest {digest[:_DIGEST12]} it was registered with, found "
+            f"{manifest.digest[:_DIGEST12]}; somebody has replaced it"
+        )
     if local is None:
         local = _download(uri, manifest, cache)
     _verify(local, manifest, uri)
+    signature = _signature(local, uri)
     return Bundle(
         manifest=manifest,
-        signature=_signature(local, uri),
+        signature=signature,
         reference=_reference(local, uri),
-        predictor=load_predictor(manifest.flavor, local, device=device, threads=threads),
+        predictor=load_predictor(manifest.flavor, local, signature=signature, device=device, threads=threads),
         uri=uri,
     )
+
+
+def read_probe(uri: str) -> Probe | None:
+    """The probe of the bundle at `uri`, without the model; None in a bundle that has none.
+
+    Raises:
+        ModelError: there is no bundle, or the probe or the signature is missing or damaged.
+    """
+    manifest = _manifest(uri)
+    if PROBE_FILE not in manifest.files:
+        return None
+    signature = Signature.from_json(json.loads(_checked_file(uri, "signature.json", manifest)))
+    return Probe.from_bytes(_checked_file(uri, PROBE_FILE, manifest), signature)
+
+
+def _checked_file(uri: str, name: str, manifest: Manifest) -> bytes:
+    try:
+        content = Lake(uri).read_bytes(name)
+    except SourceError as error:
+        raise ModelError(f"bundle {uri}: file {name} is missing") from error
+    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+        raise _altered(uri, name)
+    return content
+
+
+def _altered(uri: str, name: str) -> ModelError:
+    return ModelError(f"bundle {uri}: file {name} is not what was written (sha256 differs); publish the model again")
 
 
 def _manifest(uri: str) -> Manifest:
@@ -102,9 +142,10 @@ def _fetch(uri: str, manifest: Manifest, folder: Path) -> Path:
 
 def _verify(folder: Path, manifest: Manifest, uri: str) -> None:
     damaged = _damaged_file(folder, manifest)
+    if damaged is not None and (folder / damaged).is_file():
+        raise _altered(uri, damaged)
     if damaged is not None:
-        state = "is not what was written (sha256 differs)" if (folder / damaged).is_file() else "is missing"
-        raise ModelError(f"bundle {uri}: file {damaged} {state}; publish the model again")
+        raise ModelError(f"bundle {uri}: file {damaged} is missing; publish the model again")
 
 
 def _damaged_file(folder: Path, manifest: Manifest) -> str | None:

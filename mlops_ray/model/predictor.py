@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.errors import ModelError
+from mlops_ray.model.signature import Signature
 
 __all__ = ["Predictor", "load_predictor"]
 
@@ -20,11 +21,13 @@ class Predictor(Protocol):
         ...
 
 
-def load_predictor(flavor: str, folder: Path, *, device: str = "cpu", threads: int = 1) -> Predictor:
+def load_predictor(
+    flavor: str, folder: Path, *, signature: Signature | None = None, device: str = "cpu", threads: int = 1
+) -> Predictor:
     """The predictor of the model files in `folder`.
 
     `device` is a torch device; `threads` bounds what one call may use. A `python` model gets the folder and nothing
-    else.
+    else; `sklearn` and `pyfunc` need the signature. Those three run code of the model's own.
 
     Raises:
         ModelError: the flavor is unknown, or the files do not make a model.
@@ -42,4 +45,19 @@ def load_predictor(flavor: str, folder: Path, *, device: str = "cpu", threads: i
         from mlops_ray.model.python_predictor import load_python_predictor
 
         return load_python_predictor(folder)
-    raise ModelError(f"model flavor: expected lightgbm, torch or python, found {json.dumps(flavor)}")
+    if flavor in ("sklearn", "pyfunc"):
+        return _with_signature(flavor, folder, signature, threads=threads)
+    raise ModelError(f"model flavor: expected lightgbm, torch, sklearn, pyfunc or python, found {json.dumps(flavor)}")
+
+
+def _with_signature(flavor: str, folder: Path, signature: Signature | None, *, threads: int) -> Predictor:
+    if signature is None:
+        raise ModelError(f"a model of flavor {flavor} cannot be loaded without its signature")
+    # imported here for the same reason
+    if flavor == "sklearn":
+        from mlops_ray.model.sklearn_predictor import SklearnPredictor
+
+        return SklearnPredictor.load(folder, signature, threads=threads)
+    from mlops_ray.model.pyfunc_predictor import PyfuncPredictor
+
+    return PyfuncPredictor.load(folder, signature)

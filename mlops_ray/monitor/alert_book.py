@@ -1,6 +1,6 @@
 """The alerts of one model: what is open in the store, and what people were told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,13 +10,14 @@ from mlops_ray.store import AlertRecord, Event, Store
 __all__ = ["AlertBook", "Finding"]
 
 _ACTOR = "monitor"
+_OF_DELIVERIES = ("sample_ratio",)
 
 
 @dataclass(frozen=True)
 class Finding:
     """Something wrong with a version right now."""
 
-    kind: Literal["drift", "decay"]
+    kind: Literal["drift", "decay", "sample_ratio"]
     severity: Literal["warning", "critical"]
     version: int
     message: str
@@ -57,8 +58,14 @@ class AlertBook:
     def resolve_others(self, champion: int, now_s: float) -> None:
         """Close what is open on versions that are champion no more."""
         for alert in self._open():
-            if alert.version is not None and alert.version != champion:
+            if alert.kind not in _OF_DELIVERIES and alert.version is not None and alert.version != champion:
                 self._close(alert, f"version {champion} is champion now", now_s)
+
+    def resolve_ended(self, delivered: Collection[int], now_s: float) -> None:
+        """Close what is open on deliveries, but for those under way."""
+        for alert in self._open():
+            if alert.kind in _OF_DELIVERIES and alert.version not in delivered:
+                self._close(alert, "the rollout has ended", now_s)
 
     def _open(self) -> list[AlertRecord]:
         return self._store.alerts(self._model, state="open")

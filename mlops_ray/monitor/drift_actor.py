@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import ray
 from mlops_ray.errors import ClusterError, MlopsRayError, NotFoundError, StoreError
 from mlops_ray.monitor.evidence_ledger import Cursor
 from mlops_ray.monitor.model_monitor import ModelMonitor
+from mlops_ray.monitor.outcomes import Totals
 from mlops_ray.rollout import Block
 from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
 from mlops_ray.store import Store
@@ -32,8 +33,8 @@ class DriftWatch:
         self._store = Store(self._workspace.store)
         self._monitors: dict[str, ModelMonitor] = {}
         self._lock = threading.RLock()
-        self._ticker = threading.Thread(target=self._tick_forever, daemon=True, name="judge")
-        self._ticker.start()
+        for name, work in (("judge", self._tick), ("deliveries", self._catch_up)):
+            threading.Thread(target=self._forever, args=(work,), daemon=True, name=name).start()
 
     def receive(self, model: str, handover: Mapping[str, Any]) -> None:
         """Keep records and merge their profile; durable when it returns."""
@@ -49,6 +50,11 @@ class DriftWatch:
         """Blocks of evidence on a canary after the cursor."""
         with self._lock:
             return self._monitor(model).evidence(canary, cursor)
+
+    def outcomes(self, model: str, canary: int) -> Totals | None:
+        """Labelled outcomes of a delivery by metric, as of the newest look at the labels; None before the first one."""
+        with self._lock:
+            return self._monitor(model).outcomes(canary)
 
     def status(self, model: str) -> dict[str, Any]:
         """The newest judgement of a model."""
@@ -85,7 +91,8 @@ class DriftWatch:
         record = self._store.model(name)
         return None if record is None else ModelSpec.model_validate_json(record.spec_json)
 
-    def _tick_forever(self) -> None:
+    def _forever(self, work: Callable[[str], None]) -> None:
+        """Do a work for one model after the other. What takes long has a thread of its own: judging goes on."""
         while True:
             time.sleep(_TICK_S)
             try:
@@ -95,10 +102,10 @@ class DriftWatch:
                 continue
             for name in names:
                 try:
-                    self._tick(name)
+                    work(name)
                 except Exception:  # noqa: BLE001 - the border of one model to the others
-                    # The thread is the actor's heart: without it nothing is judged, and nobody would notice.
-                    _log.exception("model %s not judged; goes on", name)
+                    # The threads are the actor's heart: without them nothing is judged, and nobody would notice.
+                    _log.exception("model %s: %s failed; goes on", name, threading.current_thread().name)
 
     def _tick(self, name: str) -> None:
         spec = self._spec(name)
@@ -115,6 +122,20 @@ class DriftWatch:
             with self._lock:
                 if seen is not None and self._monitors.get(name) is monitor:
                     monitor.weigh(seen, now_s)
+
+    def _catch_up(self, name: str) -> None:
+        """Read what the evidence of a rollout lacks after a restart, and join labels that came."""
+        with self._lock:
+            monitor = self._monitor(name)
+            reading, joining = monitor.reading(), monitor.joining(time.time())
+        if reading is not None:
+            ledger = reading.ledger()
+            with self._lock:
+                monitor.take_reading(reading, ledger)
+        if joining is not None:
+            totals = joining.totals()
+            with self._lock:
+                monitor.take_joining(joining, totals, time.time())
 
 
 def ensure_drift_actor(workspace: Workspace) -> Any:

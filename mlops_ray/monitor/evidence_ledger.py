@@ -1,32 +1,31 @@
-"""What served requests say about a canary, block by block, for whoever judges the rollout."""
+"""What served requests say about a version under delivery, block by block, for whoever judges the rollout."""
 
-import uuid
-from collections import defaultdict, deque
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from mlops_ray.monitor.comparison import Comparison, UnitTotals
+from mlops_ray.monitor.requests import by_route
+from mlops_ray.monitor.yardstick import Yardstick
 from mlops_ray.rollout import Block
 
 __all__ = ["Cursor", "EvidenceLedger"]
 
 _BLOCKS = 20_000
+_DURABLE = "records"
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a reader of evidence goes on."""
+    """Where a reader of evidence goes on; `Cursor(*list(astuple(cursor)))` brings it back from JSON."""
 
     incarnation: str = ""
-    """Of the ledger that numbered the blocks; another one numbers anew."""
+    """Of the numbering; a number of another one says nothing, and everything is read."""
     number: int = 0
-    """Of the first block not read yet."""
+    """Of the first hand-over not read yet."""
     since_epoch: int = 0
     """Blocks of older routes belong to an earlier delivery of the same version."""
 
@@ -39,85 +38,53 @@ class _Entry:
 
 
 @dataclass
-class _Canary:
-    """Blocks of one canary, oldest first, and the units already seen with a bad request, by side and kind."""
+class _Delivery:
+    """The newest blocks of one version under delivery, oldest first, and how they are made."""
 
+    since_epoch: int = 0
     entries: deque[_Entry] = field(default_factory=lambda: deque(maxlen=_BLOCKS))
-    seen: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    comparison: Comparison = field(default_factory=Comparison)
 
 
 class EvidenceLedger:
-    """Blocks of evidence by canary version, numbered, so that a reader takes each one once.
+    """Blocks of evidence by version, numbered as the hand-overs they are made of.
 
-    A unit with one bad request after the other counts once: clients that retry would otherwise make one bad row look
-    like many (conditional ratio tests need distinct units). The canary's further bad requests are counted apart: few
-    units that make many of them must not let it look fine.
+    The numbers are kept with the records, so a ledger that is made again from them, hand-over by hand-over in the same
+    order, holds the same blocks under the same numbers, and a reader goes on where it was.
     """
 
-    def __init__(self, *, slow_ms: float) -> None:
-        self.incarnation = uuid.uuid4().hex
-        self._slow_ms = slow_ms
+    def __init__(self, yardstick: Yardstick) -> None:
+        self.yardstick = yardstick
+        """What the next requests are measured by."""
         self._next = 0
-        self._canaries: dict[int, _Canary] = {}
+        self._deliveries: dict[int, _Delivery] = {}
 
-    def add(self, records: pa.Table) -> None:
-        """Take in a batch of served records; only what was answered while a canary had a share counts."""
-        for version, epoch, requests in _by_route(records):
-            known = self._canaries.setdefault(version, _Canary())
-            known.entries.append(_Entry(self._next, epoch, self._block(requests, known)))
-            self._next += 1
+    def add(self, number: int, records: pa.Table) -> None:
+        """Take in the served records of a hand-over; only what was answered with a version under delivery counts.
 
-    def remember(self, records: pa.Table) -> None:
-        """Only note who failed before, so that it does not count anew after a restart."""
-        for version, _, requests in _by_route(records):
-            self._block(requests, self._canaries.setdefault(version, _Canary()))
+        Numbers grow from one hand-over to the next.
+        """
+        for version, epoch, requests in by_route(records, self.yardstick):
+            known = self._deliveries.setdefault(version, _Delivery())
+            if epoch >= known.since_epoch:
+                block = known.comparison.block(requests, epoch, self.yardstick)
+                known.entries.append(_Entry(number, epoch, block))
+        self._next = number + 1
 
     def since(self, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
         """Blocks after the cursor, and the cursor to come back with."""
-        start = cursor.number if cursor.incarnation == self.incarnation else 0
-        known = self._canaries.get(canary, _Canary())
+        start = cursor.number if cursor.incarnation == _DURABLE else 0
+        known = self._deliveries.get(canary, _Delivery())
         newest_first = takewhile(lambda entry: entry.number >= start, reversed(known.entries))
         blocks = [entry.block for entry in newest_first if entry.epoch >= cursor.since_epoch]
-        return Cursor(self.incarnation, self._next, cursor.since_epoch), blocks[::-1]
+        return Cursor(_DURABLE, max(start, self._next), cursor.since_epoch), blocks[::-1]
 
-    def keep_only(self, canaries: Collection[int]) -> None:
-        """Drop all canaries but these: the others' rollouts have ended."""
-        self._canaries = {version: known for version, known in self._canaries.items() if version in canaries}
+    def units(self, canary: int) -> tuple[UnitTotals, ...]:
+        """Units met in each epoch of a delivery."""
+        return self._deliveries[canary].comparison.units if canary in self._deliveries else ()
 
-    def _block(self, requests: pa.Table, known: _Canary) -> Block:
-        assigned = _array(requests["assigned"])
-        units = _array(requests["unit"])
-        kinds = {
-            "errors": _array(requests["error"].is_valid()).astype(bool),
-            "slow": _array(requests["latency_ms"]) > self._slow_ms,
-        }
-        counts: dict[str, int] = {}
-        for side in ("canary", "champion"):
-            ours = assigned == side
-            counts[f"{side}_requests"] = int(ours.sum())
-            for kind, bad in kinds.items():
-                first = _first_of_units(units[ours & bad], known.seen[side, kind])
-                counts[f"{side}_{kind}"] = first
-                counts[f"{side}_repeated_{kind}"] = int((ours & bad).sum()) - first
-        del counts["champion_repeated_errors"], counts["champion_repeated_slow"]  # they would speak for the canary
-        return Block(**counts)
-
-
-def _by_route(records: pa.Table) -> Iterator[tuple[int, int, pa.Table]]:
-    """(canary, epoch, one row per request) of what was answered with a canary beside the champion."""
-    requests = records.filter((pc.field("row") == 0) & (pc.field("canary") > 0))
-    for route in sorted({(r["canary"], r["epoch"]) for r in requests.select(["canary", "epoch"]).to_pylist()}):
-        version, epoch = route
-        yield version, epoch, requests.filter((pc.field("canary") == version) & (pc.field("epoch") == epoch))
-
-
-def _first_of_units(units: NDArray[Any], seen: set[str]) -> int:
-    """How many of these units were not seen before; they are from now on."""
-    new = set(units.tolist()) - seen
-    seen |= new
-    return len(new)
-
-
-def _array(column: pa.ChunkedArray) -> NDArray[Any]:
-    values: NDArray[Any] = column.to_numpy()
-    return np.asarray(values)
+    def follow(self, deliveries: Mapping[int, int]) -> None:
+        """Keep these versions only, with the first epoch of each one's delivery: the others' have ended."""
+        self._deliveries = {version: known for version, known in self._deliveries.items() if version in deliveries}
+        for version, since_epoch in deliveries.items():
+            self._deliveries.setdefault(version, _Delivery()).since_epoch = since_epoch

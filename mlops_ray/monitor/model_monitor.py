@@ -11,12 +11,16 @@ from mlops_ray.alerting import Dispatcher, Sink, sinks_for
 from mlops_ray.drift import DriftReport, Persistence, Profile, judge
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook, Finding
+from mlops_ray.monitor.comparison import UnitTotals
+from mlops_ray.monitor.deliveries import Deliveries, Reading
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
+from mlops_ray.monitor.outcomes import Joining, OutcomeTotals, Totals
 from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.performance import Performance, drop_of, newest_labels, performance_since
 from mlops_ray.monitor.reference import Watched, load_watched
-from mlops_ray.records import RecordLog
-from mlops_ray.rollout import Block
+from mlops_ray.monitor.yardstick import Yardstick
+from mlops_ray.records import RecordLog, not_kept
+from mlops_ray.rollout import Block, RatioCheck, sample_ratio_mismatch
 from mlops_ray.spec import Decay, ModelSpec, Workspace
 from mlops_ray.store import Store
 from mlops_ray.verdict import Verdict
@@ -25,7 +29,6 @@ __all__ = ["ModelMonitor"]
 
 _log = logging.getLogger(__name__)
 _PERFORMANCE_WINDOWS = 10
-_REQUEST_COLUMNS = ["row", "unit", "assigned", "canary", "epoch", "error", "latency_ms", "time_s"]
 
 
 class ModelMonitor:
@@ -39,11 +42,14 @@ class ModelMonitor:
     ) -> None:
         self._spec = spec
         self._store = store
-        self._log = RecordLog(Lake(workspace.lake), spec.name)
+        lake = Lake(workspace.lake)
+        self._log = RecordLog(lake, spec.name)
         self._dispatcher = Dispatcher(sinks_for(spec.alerts) if sinks is None else sinks)
         self._book = AlertBook(spec.name, store, self._dispatcher)
-        self._ledger = EvidenceLedger(slow_ms=spec.serve.latency_objective_ms)
-        self._remembers = False
+        self._deliveries = Deliveries(self._log, lake, spec.name, yardstick=Yardstick.of(spec, None))
+        self._outcomes = OutcomeTotals(self._log, spec, now_s=now_s)
+        self._delivered: frozenset[int] | None = None
+        self._dropped = {"rows": 0, "copies": 0}
         self._watched: Watched | None = None
         self._panes: Panes | None = None
         self._persistence = Persistence.none()
@@ -58,7 +64,7 @@ class ModelMonitor:
 
     def follow(self, now_s: float) -> None:
         """Look which version is champion, and begin anew with its reference when that has changed."""
-        self._follow_rollouts()
+        self._follow_rollouts(now_s)
         champion = self._store.champion(self._spec.name)
         if champion is None or (self._watched is not None and self._watched.version == champion.version):
             return
@@ -68,14 +74,15 @@ class ModelMonitor:
         self._book.resolve_others(champion.version, now_s)
         self._persistence = self._persistence_of(champion.version)
         self._watched, self._panes, self._report, self._performance = watched, panes, None, None
+        self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
 
     def receive(self, handover: Mapping[str, Any]) -> None:
         """Keep a batch of records and merge its profile; a batch that came before changes nothing."""
-        records: pa.Table = handover["records"]
         time_s = handover["time_s"]
-        if not self._log.append_served(handover["name"], records, time_s):
+        if not self._deliveries.keep(handover["name"], handover["records"], time_s):
             return
-        self._ledger.add(records)
+        self._dropped["rows"] += handover.get("dropped", 0)
+        self._dropped["copies"] += handover.get("dropped_copies", 0)
         if self._watched is not None and self._panes is not None and handover["version"] == self._watched.version:
             self._panes.add(time_s, Profile.from_bytes(handover["profile"]))
 
@@ -85,10 +92,31 @@ class ModelMonitor:
         received = pa.array([now_s] * labels.num_rows, pa.float64())
         labels = newest_labels(labels.set_column(position, labels.schema.field(position), received))
         self._log.append_labels(name, labels, now_s)
+        self._outcomes.labels_came(now_s)
 
     def evidence(self, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
-        """See `EvidenceLedger.since`."""
-        return self._ledger.since(canary, cursor)
+        """Blocks after the cursor, and the cursor to come back with; none while the records are being read."""
+        return self._deliveries.evidence(canary, cursor)
+
+    def outcomes(self, canary: int) -> Totals | None:
+        """By metric, the outcomes of a delivery as of the newest look; None before the first one."""
+        return self._outcomes.of(canary)
+
+    def reading(self) -> Reading | None:
+        """What has to be read for the evidence to be complete; the reading itself needs no lock."""
+        return self._deliveries.reading()
+
+    def take_reading(self, reading: Reading, ledger: EvidenceLedger) -> None:
+        """Take in what a reading gave."""
+        self._deliveries.take(reading, ledger)
+
+    def joining(self, now_s: float) -> Joining | None:
+        """What has to be joined for the outcomes to be up to date; the joining itself needs no lock."""
+        return self._outcomes.joining(self._deliveries.followed, now_s)
+
+    def take_joining(self, joining: Joining, totals: Mapping[int, Totals], now_s: float) -> None:
+        """Take in what a joining found."""
+        self._outcomes.take(joining, totals, now_s)
 
     def judge(self, now_s: float) -> bool:
         """Judge the window when it is time, and raise or resolve alerts."""
@@ -130,7 +158,7 @@ class ModelMonitor:
             self._book.resolve("decay", watched.version, f"{decay.metric} is {now:.4f} again", now_s)
 
     def status(self) -> dict[str, Any]:
-        """The newest judgement, as JSON values."""
+        """The newest judgement, and what replicas dropped since this process began, as JSON values."""
         return {
             "model": self._spec.name,
             "version": self._watched.version if self._watched else None,
@@ -138,6 +166,7 @@ class ModelMonitor:
             "report": self._report.to_json() if self._report else None,
             "alerted_features": sorted(self._persistence.raised),
             "performance": asdict(self._performance) if self._performance else None,
+            "dropped": dict(self._dropped),
         }
 
     def close(self) -> None:
@@ -146,14 +175,19 @@ class ModelMonitor:
 
     # -- after a restart -----------------------------------------------------------------------------------------------
 
-    def _follow_rollouts(self) -> None:
-        """Evidence is kept for rollouts under way, and the first time found again in the records."""
+    def _follow_rollouts(self, now_s: float) -> None:
+        """Evidence is kept for rollouts under way."""
         active = self._store.rollouts(self._spec.name, active_only=True)
-        if not self._remembers:
-            for rollout in active:
-                self._ledger.remember(self._log.served(rollout.created_s, _REQUEST_COLUMNS))
-            self._remembers = True
-        self._ledger.keep_only({rollout.version for rollout in active})
+        self._deliveries.follow(active)
+        delivered = frozenset(rollout.version for rollout in active)
+        if delivered != self._delivered:
+            self._book.resolve_ended(delivered, now_s)
+            self._delivered = delivered
+        for version in delivered:
+            for units in self._deliveries.units(version):
+                check = sample_ratio_mismatch(units.canary, units.champion, units.share)
+                if check.mismatch:
+                    self._book.report(_sample_ratio(self._spec.name, version, units, check), now_s)
 
     def _recover(self, watched: Watched, panes: Panes, now_s: float) -> None:
         """Refold the window from the records: they are what survives a crash."""
@@ -162,6 +196,10 @@ class ModelMonitor:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             # The versions of this window disagree on the type of a feature, so their records do not fit one table.
             _log.warning("model %s: its window begins empty, the records do not fit: %s", self._spec.name, error)
+            return
+        missing = not_kept(served.schema) & set(watched.signature.names)
+        if missing:
+            _log.info("model %s: its window begins empty, %s is not in the records", self._spec.name, sorted(missing))
             return
         panes.add_rows(*watched.matrix_of(served))
 
@@ -208,3 +246,8 @@ def _decay(model: str, decay: Decay, seen: Performance, *, known: float, now: fl
         f"holdout; worse by more than {decay.max_drop:g}"
     )
     return Finding("decay", "critical", seen.version, message, evidence=asdict(seen))
+
+
+def _sample_ratio(model: str, version: int, units: UnitTotals, check: RatioCheck) -> Finding:
+    message = f"the split between {model} v{version} and the champion is not the one of the route: {check.message}"
+    return Finding("sample_ratio", "critical", version, message, evidence=asdict(units) | asdict(check))

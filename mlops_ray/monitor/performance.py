@@ -13,7 +13,8 @@ from mlops_ray.spec import METRICS, Metric, Task
 __all__ = ["Performance", "drop_of", "newest_labels", "performance_since"]
 
 _KEYS = ["request_id", "row"]
-_COLUMNS = [*_KEYS, "time_s", "version", "score"]
+_COLUMNS = [*_KEYS, "time_s", "version", "assigned", "score"]
+_USERS = ["champion", "canary"]  # neither copies nor requests that asked for a version
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Performance:
 
 
 def performance_since(log: RecordLog, *, version: int, task: Task, since_s: float) -> Performance:
-    """Metrics of `version` over the rows served at or after `since_s`."""
+    """Metrics of `version` over the rows that it answered for users at or after `since_s`."""
     labels = log.labels(since_s)
     if task == "binary":  # a stray outcome must not hide what the others say
         labels = labels.filter(pc.field("label").isin([0.0, 1.0]))
     if not labels.num_rows:
         return Performance(version=version, rows=0, coverage=0.0, metrics={})
     served = log.served(since_s, _COLUMNS)
-    served = served.filter((pc.field("version") == version) & pc.field("score").is_valid())
+    answered = (pc.field("version") == version) & pc.field("score").is_valid()
+    served = served.filter(answered & pc.field("assigned").isin(_USERS))
     joined = served.join(labels.select([*_KEYS, "label"]), keys=_KEYS, join_type="inner")
     return Performance(
         version=version,

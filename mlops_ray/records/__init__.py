@@ -1,6 +1,6 @@
 """The record of served requests and their outcomes, as Parquet in the lake; knows nothing of Ray."""
 
 from mlops_ray.records.record_log import RecordLog
-from mlops_ray.records.schema import LABELS, served_schema
+from mlops_ray.records.schema import LABELS, not_kept, served_schema
 
-__all__ = ["LABELS", "RecordLog", "served_schema"]
+__all__ = ["LABELS", "RecordLog", "not_kept", "served_schema"]

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from mlops_ray.errors import NotFoundError
 from mlops_ray.lake import Lake
-from mlops_ray.records.schema import LABELS, SERVED
+from mlops_ray.records.schema import LABELS, SERVED, not_kept, not_kept_note
 
 __all__ = ["RecordLog"]
 
@@ -38,9 +38,28 @@ class RecordLog:
         return self._append("labels", name, table, time_s)
 
     def served(self, since_s: float, columns: Sequence[str] | None = None) -> pa.Table:
-        """Served requests at or after `since_s`."""
+        """Served requests at or after `since_s`; `not_kept(table.schema)` are features that some files do not hold."""
         table = self._read("served", since_s, SERVED, columns)
         return table.filter(pc.field("time_s") >= since_s) if table.num_rows else table
+
+    def served_files(self, since_s: float) -> list[str]:
+        """Paths of the files that may hold requests served at or after `since_s`, sorted."""
+        return self._paths("served", since_s)
+
+    def note_of(self, path: str) -> Mapping[bytes, bytes]:
+        """The metadata that a file's table was written with."""
+        with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
+            return dict(file.metadata.metadata or {})
+
+    def served_in(self, path: str, columns: Sequence[str]) -> pa.Table:
+        """These columns of one file of served requests; one that the file does not have yet is null."""
+        with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
+            table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+        for name in columns:
+            if name not in table.column_names:
+                kind = SERVED.field(name).type
+                table = table.append_column(name, pa.nulls(table.num_rows, kind))
+        return table.select(list(columns))
 
     def labels(self, since_s: float) -> pa.Table:
         """Outcomes received at or after `since_s`, the newest of each request and row only."""
@@ -51,16 +70,17 @@ class RecordLog:
         return ordered.take(newest["place_max"]).select(LABELS.names)
 
     def find(self, request_id: str) -> dict[str, Any]:
-        """The record of one request, its first row.
+        """The record of what a request was answered, its first row; what a shadow made of its copy is another thing.
 
         Raises:
             NotFoundError: no such request was recorded.
         """
+        wanted = (pc.field("request_id") == request_id) & (pc.field("role") != "shadow")
         folder = self._folder("served")
         for hour in reversed(self._lake.folders(folder)):
             for path in self._lake.list(f"{folder}/{hour}", ".parquet"):
                 file = io.BytesIO(self._lake.read_bytes(path))
-                found = pq.read_table(file, filters=pc.field("request_id") == request_id)
+                found = pq.read_table(file, filters=wanted)
                 if found.num_rows:
                     record: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
                     return record
@@ -79,16 +99,22 @@ class RecordLog:
         return True
 
     def _read(self, kind: str, since_s: float, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
+        names = list(columns) if columns is not None else None
+        paths = self._paths(kind, since_s)
+        tables = [pq.read_table(io.BytesIO(self._lake.read_bytes(path)), columns=names) for path in paths]
+        if not tables:
+            return schema.empty_table()
+        # Of several schemas' metadata only the first one's would remain.
+        missing = frozenset[str]().union(*(not_kept(table.schema) for table in tables))
+        whole = pa.concat_tables(tables, promote_options="permissive")
+        return whole.replace_schema_metadata(not_kept_note(missing))
+
+    def _paths(self, kind: str, since_s: float) -> list[str]:
         # A file lies in the hour of its first record, so the hour before may reach into ours.
         first = dt.datetime.fromtimestamp(since_s - _HOUR_S, dt.UTC).strftime("%Y-%m-%dT%H")
         folder = self._folder(kind)
         hours = [hour for hour in self._lake.folders(folder) if hour >= first]
-        paths = [path for hour in hours for path in self._lake.list(f"{folder}/{hour}", ".parquet")]
-        names = list(columns) if columns is not None else None
-        tables = [pq.read_table(io.BytesIO(self._lake.read_bytes(path)), columns=names) for path in paths]
-        if not tables:
-            return schema.empty_table()
-        return pa.concat_tables(tables, promote_options="permissive")
+        return [path for hour in hours for path in self._lake.list(f"{folder}/{hour}", ".parquet")]
 
     def _folder(self, kind: str) -> str:
         return f"records/{self._model}/{kind}"

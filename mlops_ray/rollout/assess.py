@@ -1,116 +1,97 @@
-"""The verdict on a canary, valid at any time and however often it is asked for.
+"""The verdict on a new version, valid at any time and however often it is asked for.
 
-FAIL: for one of the k metrics, the e-process against "the canary's bad events are at most tolerated_ratio times the
-champion's" reaches k / alpha. A canary within the tolerated ratio ever gets a FAIL with probability at most alpha
-(Ville for each metric, and the union over k). Three bad canary events are needed at least, so that no verdict hangs on
-one or two requests; that only makes a FAIL rarer.
+FAIL: a critical metric is worse than it may be. k critical tests are switched on (`Budget`), and each gets alpha / k:
+an e-process has to reach k / alpha, the lower limit of a confidence sequence holds at all looks with 1 - alpha / k. So
+a version that is as good as the champion in every one of them ever gets a FAIL with probability at most alpha, over all
+metrics, steps and looks (Ville for each test, and the union over the k). As good means:
 
-PASS: every metric is fine. A metric is unacceptable when its ratio is at least max_ratio AND its share of bad events
-is at least max_bad_share. Under that null both e-processes, the one against the ratio and the one against the share,
-are supermartingales from 1, hence their mean is, and it ever reaches 1 / beta with probability at most beta. A canary
-is promoted only when all metrics are fine, so one that is unacceptable in any metric is promoted with probability at
-most beta, and beta is not divided by k. Either part can carry the mean alone: a busy champion with errors of its own
-shows by the ratio that the canary is no worse, and where neither side ever fails the share does: with the defaults
-(beta = .05, max_bad_share = .02) a canary passes after N = 221 requests without a single bad event.
+- errors, latency objective: the rate is at most tolerated_ratio times the champion's while both have units. Where all
+  units are on the new version nothing can be compared, and as good means a share of at most max_bad_share there. A plan
+  with both kinds of steps has a process for each of them, both supermartingales from 1 under that null, and their mean
+  is one too: it is what is judged, so that a version that did well at small shares has no credit when it breaks under
+  the full load. (The product would be a supermartingale as well, but pays for all the evidence there was for "fine".)
+- time in the model: above the shifted quantile no more often than the champion above its own;
+- predictions: scores distributed alike; paired: at most max_disagreement of requests disagree;
+- outcomes: the harm is at most 0 (asymptotically in the number of labels, see `mlops_ray.rollout.harm`).
+
+Three bad canary events are needed at least, so that no verdict hangs on one or two requests, and an outcome's estimated
+harm has to reach max_harm; both only make a FAIL rarer. Queries are no tests: their bounds are rules of whoever set
+them, outside of alpha. A metric that is not critical never decides. Its FAIL is a warning; these share an alpha of
+their own in the same way.
+
+PASS: everything that has to be fine is. A version is unacceptable in errors (or the latency objective) when its ratio
+is at least max_ratio AND its share of bad events is at least max_bad_share. Under that null both e-processes, the one
+against the ratio and the one against the share, are supermartingales from 1, hence their mean is, and it ever reaches
+1 / beta with probability at most beta. It is unacceptable in paired scores when max_disagreement of them disagree, in
+an outcome when the harm is max_harm, and in the primary outcome of an AB test when it is not better at all; each of
+these is taken for fine with probability at most beta. A version passes only when all that have to are fine, so one that
+is unacceptable in any of them is promoted with probability at most beta, and beta is not divided. Either part of the
+mean can carry it alone: a busy champion with errors of its own shows by the ratio that the canary is no worse, and
+where neither side ever fails the share does: with the defaults (beta = .05, max_bad_share = .02) a canary passes after
+N = 221 requests without a single bad event.
+
+What has to be fine: errors, always; the latency objective, except for a shadow, whose copies nobody waits for; paired
+scores when they are bounded and critical, for a shadow always and for others once there are any; critical outcomes and
+queries once there is enough to judge them by, and those that must have data in any case. In an AB test the primary
+outcome has to be better; the other outcomes and paired scores are guardrails there, which can FAIL and are not waited
+for. Time in the model and predictions are never waited for.
 
 Everything else is INCONCLUSIVE, no evidence first of all.
 """
 
-import math
 from dataclasses import dataclass
 
-from mlops_ray.rollout.evidence import Evidence, MetricEvidence
-from mlops_ray.rollout.mixture import log_mean_exp
-from mlops_ray.spec import Analysis
+from mlops_ray.rollout.budget import Budget
+from mlops_ray.rollout.event_metrics import event_metrics
+from mlops_ray.rollout.evidence import Evidence
+from mlops_ray.rollout.metric_assessment import MetricAssessment
+from mlops_ray.rollout.outcome_metrics import outcome_metrics
+from mlops_ray.spec import Rollout
 from mlops_ray.verdict import Verdict
 
-__all__ = ["MIN_BAD_EVENTS", "Assessment", "MetricAssessment", "assess"]
-
-MIN_BAD_EVENTS = 3
-"""Bad canary events below which there is no FAIL."""
-
-_LARGEST_LOG = 700.0  # exp of more does not fit a float, and no threshold is near it
-
-
-@dataclass(frozen=True)
-class MetricAssessment:
-    """The verdict on one kind of bad event."""
-
-    name: str
-    verdict: Verdict
-    e_worse: float
-    """Evidence that the canary is worse than tolerated (1 = none); FAIL at k / alpha."""
-    e_fine: float
-    """Evidence that the canary is acceptable (1 = none); PASS at 1 / beta."""
-    canary_bad: int
-    champion_bad: int
-    message: str
+__all__ = ["Assessment", "assess"]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """The verdict on a canary, with a sentence that says why."""
+    """The verdict on a new version, with a sentence that says why."""
 
     verdict: Verdict
     reason: str
     metrics: tuple[MetricAssessment, ...]
+    warnings: tuple[str, ...] = ()
+    """What people should look at, and what decides nothing."""
 
 
-def assess(evidence: Evidence, analysis: Analysis) -> Assessment:
+def assess(evidence: Evidence, rollout: Rollout) -> Assessment:
     """Judge what was seen; see the module for what the verdicts guarantee.
 
-    >>> from mlops_ray.rollout.evidence import Block, fold
-    >>> nothing = Evidence.none(Analysis())
-    >>> assess(nothing, Analysis()).verdict.value
+    >>> from mlops_ray.rollout.evidence import fold
+    >>> from mlops_ray.rollout.block import Block
+    >>> rollout = Rollout()
+    >>> nothing = Evidence.none(rollout.analysis)
+    >>> assess(nothing, rollout).verdict.value
     'INCONCLUSIVE'
-    >>> assess(fold(nothing, Block(220, 4000, 0, 0, 0, 0), Analysis()), Analysis()).verdict.value
-    'INCONCLUSIVE'
-    >>> assess(fold(nothing, Block(221, 4000, 0, 0, 0, 0), Analysis()), Analysis()).verdict.value
-    'PASS'
-    >>> print(assess(fold(nothing, Block(4, 76, 4, 0, 0, 0), Analysis()), Analysis()).reason)
+    >>> after = lambda *counts: assess(fold(nothing, Block(*counts, share=0.05), rollout.analysis), rollout)
+    >>> after(220, 4000, 0, 0, 0, 0).verdict.value, after(221, 4000, 0, 0, 0, 0).verdict.value
+    ('INCONCLUSIVE', 'PASS')
+    >>> print(after(4, 76, 4, 0, 0, 0).reason)
     errors: 4 of 4 on the canary, 0 of 76 on the champion: worse (evidence 377.2, needs 40.0)
     """
-    named = {"errors": evidence.errors, "latency": evidence.latency}
-    metrics = tuple(_metric(name, metric, evidence, analysis, among=len(named)) for name, metric in named.items())
-    verdict = _overall(metrics)
-    deciding = [metric.message for metric in metrics if metric.verdict is verdict]
-    return Assessment(verdict=verdict, reason="; ".join(deciding), metrics=metrics)
-
-
-def _overall(metrics: tuple[MetricAssessment, ...]) -> Verdict:
-    verdicts = {metric.verdict for metric in metrics}
-    if Verdict.FAIL in verdicts:
-        return Verdict.FAIL
-    return Verdict.PASS if verdicts == {Verdict.PASS} else Verdict.INCONCLUSIVE
-
-
-def _metric(
-    name: str, metric: MetricEvidence, evidence: Evidence, analysis: Analysis, *, among: int
-) -> MetricAssessment:
-    log_worse = log_mean_exp(metric.worse)
-    log_fine = log_mean_exp((log_mean_exp(metric.fine), metric.absolute))
-    worse_needs, fine_needs = among / analysis.alpha, 1.0 / analysis.beta
-    e_worse, e_fine = _exp(log_worse), _exp(log_fine)
-    counts = (
-        f"{name}: {metric.canary_bad:,} of {evidence.canary_requests:,} on the canary{_more(metric)}, "
-        f"{metric.champion_bad:,} of {evidence.champion_requests:,} on the champion"
-    )
-    if e_worse >= worse_needs and metric.canary_bad >= MIN_BAD_EVENTS:
-        verdict, message = Verdict.FAIL, f"{counts}: worse (evidence {e_worse:.1f}, needs {worse_needs:.1f})"
-    elif e_fine >= fine_needs:
-        verdict, message = Verdict.PASS, f"{counts}: fine (evidence {e_fine:.1f}, needs {fine_needs:.1f})"
+    budget = Budget.of(rollout)
+    metrics = (*event_metrics(evidence, rollout, budget), *outcome_metrics(evidence, rollout, budget))
+    failed = [metric for metric in metrics if metric.critical and metric.verdict is Verdict.FAIL]
+    holding = [metric for metric in metrics if metric.holds]
+    if failed:
+        verdict, deciding = Verdict.FAIL, failed
+    elif holding:
+        verdict, deciding = Verdict.INCONCLUSIVE, holding
     else:
-        verdict = Verdict.INCONCLUSIVE
-        message = (
-            f"{counts}: undecided (evidence for worse {e_worse:.2f} of {worse_needs:.1f}, "
-            f"for fine {e_fine:.2f} of {fine_needs:.1f})"
-        )
-    return MetricAssessment(name, verdict, e_worse, e_fine, metric.canary_bad, metric.champion_bad, message)
-
-
-def _exp(log_value: float) -> float:
-    return math.exp(min(log_value, _LARGEST_LOG))
-
-
-def _more(metric: MetricEvidence) -> str:
-    return f" and {metric.canary_repeated:,} more of the same units" if metric.canary_repeated else ""
+        passed = [metric for metric in metrics if metric.critical and metric.verdict is Verdict.PASS]
+        verdict, deciding = Verdict.PASS, passed
+    return Assessment(
+        verdict=verdict,
+        reason="; ".join(metric.message for metric in deciding),
+        metrics=metrics,
+        warnings=tuple(m.message for m in metrics if not m.critical and m.verdict is Verdict.FAIL),
+    )

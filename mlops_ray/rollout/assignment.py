@@ -1,4 +1,9 @@
-"""Which unit meets the canary: a stable hash, so that every process answers alike and nobody flips back and forth."""
+"""Which unit meets the canary: a stable hash, so that every process answers alike and nobody flips back and forth.
+
+bucket = first 8 bytes of blake2b(salt, NUL, unit), as a number, modulo 10,000, and a unit is on the canary when that is
+below share x 10,000. Nothing else goes in, so the same function reproduces any assignment offline, from the salt and
+the shares that the rollout's history keeps.
+"""
 
 from hashlib import blake2b
 

@@ -47,8 +47,10 @@ def command(state: RolloutState, action: Action, now_s: float, *, by: str, reaso
     if action == "promote":
         return moved(state, Phase.PROMOTING, now_s, because, share=state.share)
     if action == "pause":
-        return replace(moved(state, Phase.PAUSED, now_s, because, share=state.share), resume_to=state.phase)
+        paused = moved(state, Phase.PAUSED, now_s, because, share=state.share, mirror=state.mirror)
+        return replace(paused, resume_to=state.phase)
     if action == "resume":
-        resumed = moved(state, state.resume_to or Phase.CANARY, now_s, because, share=state.share)
+        to = state.resume_to or Phase.CANARY
+        resumed = moved(state, to, now_s, because, share=state.share, mirror=state.mirror)
         return replace(resumed, step_since_s=now_s)
     return moved(state, Phase.ABORTED if state.phase is Phase.WAITING else Phase.ROLLING_BACK, now_s, because)

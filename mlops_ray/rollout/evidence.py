@@ -1,92 +1,34 @@
-"""What a canary has shown so far: counts and log e-values, folded block by block; keeps no rows."""
+"""What a new version has shown so far: counts, log e-values and moments, folded block by block; keeps no rows."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from mlops_ray.errors import RolloutError
-from mlops_ray.rollout.mixture import RATIO_GRID, log_ratio_factors, log_share_process
-from mlops_ray.spec import Analysis
+from mlops_ray.rollout.block import Block
+from mlops_ray.rollout.measured import Measured
+from mlops_ray.rollout.metric_evidence import Exceedances, MetricEvidence
+from mlops_ray.rollout.score_evidence import ScoreEvidence
+from mlops_ray.rollout.stratum import Stratum
+from mlops_ray.spec import Analysis, PromQL
 
-__all__ = ["Block", "Evidence", "MetricEvidence", "fold"]
-
-
-@dataclass(frozen=True)
-class Block:
-    """What happened since the last look, on both sides, over the same time.
-
-    A bad event belongs to a request of the same block. Errors and slow answers count units whose first bad request it
-    is, so that a client that retries is one event; a canary request that the champion had to answer is a canary error.
-    Further bad canary requests of such units are `canary_repeated_*`: they never speak for a rollback, but a share of
-    bad requests that is too large must not look fine because few units make them.
-
-    Raises:
-        RolloutError: a negative count, or more bad events than requests.
-    """
-
-    canary_requests: int
-    champion_requests: int
-    canary_errors: int
-    champion_errors: int
-    canary_slow: int
-    champion_slow: int
-    canary_repeated_errors: int = 0
-    canary_repeated_slow: int = 0
-
-    def __post_init__(self) -> None:
-        for side in ("canary", "champion"):
-            requests = getattr(self, f"{side}_requests")
-            for bad in ("errors", "slow"):
-                repeated = getattr(self, f"{side}_repeated_{bad}", 0)
-                count = getattr(self, f"{side}_{bad}") + repeated
-                if not 0 <= repeated <= count <= requests:
-                    raise RolloutError(
-                        f"block: expected {side}_{bad} between 0 and {side}_requests ({requests}), found {count}; "
-                        "count a request and its outcome in the same block"
-                    )
-
-    @property
-    def canary_share(self) -> float:
-        """Share of the requests that went to the canary; 0 in an empty block."""
-        total = self.canary_requests + self.champion_requests
-        return self.canary_requests / total if total else 0.0
-
-
-@dataclass(frozen=True)
-class MetricEvidence:
-    """Log e-values and counts of one kind of bad event; see `mlops_ray.rollout.mixture` for the processes."""
-
-    worse: tuple[float, ...]
-    """Against "the ratio is at most tolerated_ratio", one per alternative of RATIO_GRID."""
-    fine: tuple[float, ...]
-    """Against "the ratio is at least max_ratio", one per alternative."""
-    absolute: float
-    """Against "the canary's share of bad events is at least max_bad_share"."""
-    canary_bad: int
-    champion_bad: int
-    canary_repeated: int = 0
-    """Further bad requests of units that are counted in `canary_bad`."""
-
-    @classmethod
-    def none(cls) -> Self:
-        """Nothing seen: every e-value is 1."""
-        zeros = (0.0,) * len(RATIO_GRID)
-        return cls(worse=zeros, fine=zeros, absolute=0.0, canary_bad=0, champion_bad=0)
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The value that `dataclasses.asdict` or JSON made of it."""
-        return cls(**{**content, "worse": tuple(content["worse"]), "fine": tuple(content["fine"])})
+__all__ = ["Evidence", "fold", "with_measurement", "with_outcomes"]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a rollout has seen of its canary."""
+    """Everything a rollout has seen of its new version."""
 
     canary_requests: int
     champion_requests: int
     errors: MetricEvidence
     latency: MetricEvidence
+    """Against the latency objective; copies are not in it."""
+    quantiles: Mapping[str, Exceedances] = field(default_factory=dict)
+    scores: ScoreEvidence = field(default_factory=ScoreEvidence)
+    paired: tuple[int, int] = (0, 0)
+    """(requests scored by both versions, of them disagreeing)."""
+    outcomes: Mapping[str, tuple[Stratum, ...]] = field(default_factory=dict)
+    measurements: Mapping[str, Measured] = field(default_factory=dict)
 
     @classmethod
     def none(cls, analysis: Analysis) -> Self:  # noqa: ARG003 - an analysis may come to choose its own grid
@@ -105,6 +47,14 @@ class Evidence:
             champion_requests=content["champion_requests"],
             errors=MetricEvidence.from_json(content["errors"]),
             latency=MetricEvidence.from_json(content["latency"]),
+            quantiles={name: Exceedances.from_json(seen) for name, seen in content["quantiles"].items()},
+            scores=ScoreEvidence.from_json(content["scores"]),
+            paired=(content["paired"][0], content["paired"][1]),
+            outcomes={
+                name: tuple(Stratum.from_json(stratum) for stratum in strata)
+                for name, strata in content["outcomes"].items()
+            },
+            measurements={name: Measured(**measured) for name, measured in content["measurements"].items()},
         )
 
 
@@ -115,26 +65,56 @@ def fold(evidence: Evidence, block: Block, analysis: Analysis) -> Evidence:
     >>> seen.canary_requests, seen.errors.canary_bad, [round(x, 2) for x in seen.errors.worse]
     (50, 3, [0.27, 0.62, 1.12, 1.88, 2.91, 4.1, 5.42])
     """
-    requests = evidence.canary_requests + block.canary_requests
-    share = block.canary_share
-
-    def folded(metric: MetricEvidence, canary_bad: int, champion_bad: int, repeated: int) -> MetricEvidence:
-        worse = log_ratio_factors(canary_bad, champion_bad, share, null_ratio=analysis.tolerated_ratio, worse=True)
-        all_bad = canary_bad + repeated
-        fine = log_ratio_factors(all_bad, champion_bad, share, null_ratio=analysis.max_ratio, worse=False)
-        bad = metric.canary_bad + metric.canary_repeated + all_bad
-        return MetricEvidence(
-            worse=tuple(a + b for a, b in zip(metric.worse, worse, strict=True)),
-            fine=tuple(a + b for a, b in zip(metric.fine, fine, strict=True)),
-            absolute=log_share_process(bad, requests, null_share=analysis.max_bad_share),
-            canary_bad=metric.canary_bad + canary_bad,
-            champion_bad=metric.champion_bad + champion_bad,
-            canary_repeated=metric.canary_repeated + repeated,
-        )
-
-    return Evidence(
-        canary_requests=requests,
-        champion_requests=evidence.champion_requests + block.champion_requests,
-        errors=folded(evidence.errors, block.canary_errors, block.champion_errors, block.canary_repeated_errors),
-        latency=folded(evidence.latency, block.canary_slow, block.champion_slow, block.canary_repeated_slow),
+    requests = (block.canary_requests, block.champion_requests)
+    errors = evidence.errors.after(
+        requests,
+        (block.canary_errors, block.champion_errors),
+        block.canary_repeated_errors,
+        share=block.share,
+        analysis=analysis,
     )
+    return replace(
+        evidence,
+        canary_requests=evidence.canary_requests + requests[0],
+        champion_requests=evidence.champion_requests + requests[1],
+        errors=errors,
+        latency=_latency(evidence.latency, block, analysis),
+        quantiles=_quantiles(evidence.quantiles, block),
+        scores=evidence.scores.after(*block.scores) if analysis.predictions.bins else evidence.scores,
+        paired=(evidence.paired[0] + block.paired[0], evidence.paired[1] + block.paired[1]),
+    )
+
+
+def with_outcomes(evidence: Evidence, outcomes: Mapping[str, tuple[Stratum, ...]]) -> Evidence:
+    """Evidence with the outcomes as they are now; they are totals, and take the place of earlier ones."""
+    return replace(evidence, outcomes=dict(outcomes))
+
+
+def with_measurement(evidence: Evidence, name: str, value: float | None, query: PromQL, at_s: float) -> Evidence:
+    """Evidence with one more measurement of a query; None where it could not be taken. Safe to repeat."""
+    measured = evidence.measurements.get(name, Measured()).after(value, query, at_s)
+    return replace(evidence, measurements={**evidence.measurements, name: measured})
+
+
+def _latency(latency: MetricEvidence, block: Block, analysis: Analysis) -> MetricEvidence:
+    if block.share == 0.0:
+        return latency  # nobody waits for copies, whose slow answers are not even counted
+    return latency.after(
+        (block.canary_requests, block.champion_requests),
+        (block.canary_slow, block.champion_slow),
+        block.canary_repeated_slow,
+        share=block.share,
+        analysis=analysis,
+    )
+
+
+def _quantiles(quantiles: Mapping[str, Exceedances], block: Block) -> Mapping[str, Exceedances]:
+    if not any(block.timed):
+        return quantiles
+    return {
+        **quantiles,
+        **{
+            name: quantiles.get(name, Exceedances.none()).after(block.timed, above)
+            for name, above in sorted(block.quantiles.items())
+        },
+    }

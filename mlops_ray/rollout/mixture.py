@@ -14,7 +14,17 @@ reaches 1 / alpha with probability at most alpha, however often one looks and ho
 processes over a grid of alternatives is one too.
 
 **Share of bad events.** Against "the canary's share of bad events is at least p_0", a bad request multiplies by
-q / p_0 and any other by (1 - q) / (1 - p_0), q < p_0: a supermartingale by the same linear argument.
+q / p_0 and any other by (1 - q) / (1 - p_0), q < p_0: a supermartingale by the same linear argument. Against "the share
+is at most p_0" the same with q > p_0; with m the odds of q over those of p_0 the factors are m / (1 - p_0 + m p_0) and
+1 / (1 - p_0 + m p_0), whose mean (1 - p + m p) / (1 - p_0 + m p_0) is at most 1 for every p <= p_0.
+
+**Copies of a shadow.** Each copy belongs to a champion request, and their outcomes are dependent. For such a pair, with
+chances p_c and p_v of being bad and p_cv of both being so, the factor's mean is
+
+    1 + p_c (a - 1) + p_v (b - 1) + p_cv (a - 1) (b - 1),
+
+and a > 1 exactly when b < 1, so that the last term is never positive: whatever ties the two together, the mean is at
+most exp(p_c (a - 1) + p_v (b - 1)), which is all that the argument above uses.
 
 Sources: Ville 1939; Lindon, Sanden, Shirikian, KDD 2022 (arXiv 2205.14762) for counts of events under moving rates.
 """
@@ -22,13 +32,24 @@ Sources: Ville 1939; Lindon, Sanden, Shirikian, KDD 2022 (arXiv 2205.14762) for 
 import math
 from collections.abc import Sequence
 
-__all__ = ["RATIO_GRID", "SHARE_GRID", "log_mean_exp", "log_ratio_factors", "log_share_process"]
+__all__ = [
+    "EXCESS_GRID",
+    "RATIO_GRID",
+    "SHARE_GRID",
+    "log_excess_factors",
+    "log_mean_exp",
+    "log_ratio_factors",
+    "log_share_process",
+]
 
 RATIO_GRID = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Alternatives to a null ratio, as multiples of it (divisors, when the alternative is the better canary)."""
 
 SHARE_GRID = (1 / 2, 1 / 4, 1 / 50)
 """Alternatives to a null share, as multiples of it; the last one stands for "next to never"."""
+
+EXCESS_GRID = (1.5, 2.0, 4.0, 10.0, 50.0)
+"""Alternatives above a null share, as multiples of its odds."""
 
 
 def log_ratio_factors(
@@ -67,6 +88,15 @@ def log_share_process(bad: int, requests: int, *, null_share: float) -> float:
         share = null_share * multiple
         logs.append(bad * math.log(multiple) + (requests - bad) * math.log((1.0 - share) / (1.0 - null_share)))
     return log_mean_exp(logs)
+
+
+def log_excess_factors(bad: int, requests: int, *, null_share: float) -> tuple[float, ...]:
+    """Log factor for each alternative of EXCESS_GRID against "the share of bad requests is at most `null_share`".
+
+    >>> [round(x, 2) for x in log_excess_factors(4, 20, null_share=0.02)]
+    [1.42, 2.38, 4.38, 5.9, 1.99]
+    """
+    return tuple(bad * math.log(odds) - requests * math.log1p(null_share * (odds - 1.0)) for odds in EXCESS_GRID)
 
 
 def log_mean_exp(logs: Sequence[float]) -> float:

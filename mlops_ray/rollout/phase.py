@@ -6,6 +6,8 @@ WAITING -> STARTING -> CANARY -> PROMOTING -> COMPLETED
    |          |       PAUSED         |
    v          v        v             v
 ABORTED       +---- ROLLING_BACK ----+  -> ROLLED_BACK
+
+All at once, a strategy that asks for no evidence, goes from STARTING to PROMOTING.
 """
 
 from enum import StrEnum
@@ -21,7 +23,7 @@ class Phase(StrEnum):
     STARTING = "STARTING"
     """Canary replicas come up; their share is 0."""
     CANARY = "CANARY"
-    """A share of the units is on the canary."""
+    """Under evidence, whatever the strategy: the version has a share of the units, all of them, or copies only."""
     PAUSED = "PAUSED"
     """As CANARY, but waiting for a person; only a failing canary still moves it."""
     PROMOTING = "PROMOTING"

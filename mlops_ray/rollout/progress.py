@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from mlops_ray.rollout.assess import Assessment, assess
 from mlops_ray.rollout.phase import Phase
+from mlops_ray.rollout.sensitivity import smallest_effects
 from mlops_ray.rollout.state import Observation, RolloutState, moved
 from mlops_ray.spec import Rollout, Step
 from mlops_ray.verdict import Verdict
@@ -18,7 +19,7 @@ def advance(state: RolloutState, observation: Observation, rollout: Rollout, now
     Args:
         state: as stored, with the newest evidence folded in.
         observation: what the cluster looks like.
-        rollout: steps, time limits and analysis of the spec.
+        rollout: strategy, time limits and analysis of the spec.
         now_s: seconds on the clock that `state` was made with.
 
     >>> from mlops_ray.rollout.state import begin
@@ -40,6 +41,8 @@ def _waiting(state: RolloutState, observation: Observation, rollout: Rollout, no
 def _starting(state: RolloutState, observation: Observation, rollout: Rollout, now_s: float) -> RolloutState:
     if observation.canary_failed is not None:
         return _failed(state, observation.canary_failed, now_s)
+    if observation.canary_ready and not rollout.plan:
+        return moved(state, Phase.PROMOTING, now_s, f"the new version is ready; {rollout.strategy} needs no evidence")
     if observation.canary_ready:
         return _to_step(state, 0, rollout, now_s, because="the canary is ready")
     if now_s - state.phase_since_s > rollout.ready_timeout_s:
@@ -51,19 +54,22 @@ def _starting(state: RolloutState, observation: Observation, rollout: Rollout, n
 def _canary(state: RolloutState, observation: Observation, rollout: Rollout, now_s: float) -> RolloutState:
     if observation.canary_failed is not None:
         return _failed(state, observation.canary_failed, now_s)
-    assessment = assess(state.evidence, rollout.analysis)
+    assessment = assess(state.evidence, rollout)
     if assessment.verdict is Verdict.FAIL:
         return moved(state, Phase.ROLLING_BACK, now_s, assessment.reason)
-    last = state.step >= len(rollout.steps) - 1
-    step = rollout.steps[min(state.step, len(rollout.steps) - 1)]
+    last = state.step >= len(rollout.plan) - 1
+    step = rollout.plan[min(state.step, len(rollout.plan) - 1)]
     missing = _missing(state, step, assessment if last else None, now_s)
     if missing is None and last:
-        return moved(state, Phase.PROMOTING, now_s, assessment.reason, share=state.share)
+        return _passed(state, assessment, rollout, now_s)
     if missing is None:
         because = f"{_requests(state):,} canary requests in {now_s - state.step_since_s:.0f} s and no sign of harm"
         return _to_step(state, state.step + 1, rollout, now_s, because=because)
     if now_s - state.step_since_s > step.max_s:
-        reason = f"step {state.step + 1} of {len(rollout.steps)} inconclusive after {step.max_s:g} s: {missing}"
+        reason = (
+            f"step {state.step + 1} of {len(rollout.plan)} inconclusive after {step.max_s:g} s: {missing}; "
+            f"{smallest_effects(state.evidence, assessment, rollout)}"
+        )
         return _inconclusive(state, reason, rollout, now_s)
     return state
 
@@ -71,7 +77,7 @@ def _canary(state: RolloutState, observation: Observation, rollout: Rollout, now
 def _paused(state: RolloutState, observation: Observation, rollout: Rollout, now_s: float) -> RolloutState:
     if observation.canary_failed is not None:
         return _failed(state, observation.canary_failed, now_s)
-    assessment = assess(state.evidence, rollout.analysis)
+    assessment = assess(state.evidence, rollout)
     if assessment.verdict is Verdict.FAIL:
         return moved(state, Phase.ROLLING_BACK, now_s, assessment.reason)
     return state
@@ -103,19 +109,31 @@ _FROM: Mapping[Phase, Callable[[RolloutState, Observation, Rollout, float], Roll
 
 
 def _to_step(state: RolloutState, step: int, rollout: Rollout, now_s: float, *, because: str) -> RolloutState:
-    share = rollout.steps[step].share
-    reason = f"{because}; step {step + 1} of {len(rollout.steps)} with share {share:g}"
-    return moved(state, Phase.CANARY, now_s, reason, share=share, step=step)
+    entered = rollout.plan[step]
+    mirror = f" and mirror {entered.mirror:g}" if entered.mirror else ""
+    reason = f"{because}; step {step + 1} of {len(rollout.plan)} with share {entered.share:g}{mirror}"
+    return moved(state, Phase.CANARY, now_s, reason, share=entered.share, mirror=entered.mirror, step=step)
 
 
 def _failed(state: RolloutState, why: str, now_s: float) -> RolloutState:
     return moved(state, Phase.ROLLING_BACK, now_s, f"the new version failed: {why}")
 
 
+def _passed(state: RolloutState, assessment: Assessment, rollout: Rollout, now_s: float) -> RolloutState:
+    if rollout.strategy == "shadow" and rollout.shadow.then == "pause":
+        return _pause(state, f"the shadow is fine; promote it, or abort: {assessment.reason}", now_s)
+    return moved(state, Phase.PROMOTING, now_s, assessment.reason, share=state.share)
+
+
 def _inconclusive(state: RolloutState, reason: str, rollout: Rollout, now_s: float) -> RolloutState:
     if rollout.analysis.on_inconclusive == "abort":
         return moved(state, Phase.ROLLING_BACK, now_s, reason)
-    return replace(moved(state, Phase.PAUSED, now_s, reason, share=state.share), resume_to=Phase.CANARY)
+    return _pause(state, reason, now_s)
+
+
+def _pause(state: RolloutState, reason: str, now_s: float) -> RolloutState:
+    paused = moved(state, Phase.PAUSED, now_s, reason, share=state.share, mirror=state.mirror)
+    return replace(paused, resume_to=Phase.CANARY)
 
 
 def _requests(state: RolloutState) -> int:

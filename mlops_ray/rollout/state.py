@@ -20,6 +20,7 @@ class Mark:
     share: float
     at_s: float
     reason: str
+    mirror: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class RolloutState:
 
     phase: Phase
     step: int
-    """Index into `rollout.steps`."""
+    """Index into `rollout.plan`."""
     share: float
     """Share of the units that should be on the canary now; 0 outside CANARY, PAUSED and PROMOTING."""
     phase_since_s: float
@@ -58,6 +59,8 @@ class RolloutState:
     history: tuple[Mark, ...]
     resume_to: Phase | None = None
     """Where `resume` leads; set in PAUSED only."""
+    mirror: float = 0.0
+    """Share of the requests that should be copied to the new version now; 0 outside CANARY and PAUSED."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -98,7 +101,14 @@ def begin(now_s: float, *, analysis: Analysis, needs_approval: bool) -> RolloutS
 
 
 def moved(
-    state: RolloutState, phase: Phase, now_s: float, reason: str, *, share: float = 0.0, step: int | None = None
+    state: RolloutState,
+    phase: Phase,
+    now_s: float,
+    reason: str,
+    *,
+    share: float = 0.0,
+    mirror: float = 0.0,
+    step: int | None = None,
 ) -> RolloutState:
     """The state after a transition, with its mark in the history; `step` starts that step's clock."""
     at = state.step if step is None else step
@@ -107,9 +117,10 @@ def moved(
         phase=phase,
         step=at,
         share=share,
+        mirror=mirror,
         phase_since_s=state.phase_since_s if phase is state.phase else now_s,
         reason=reason,
-        history=(*state.history, Mark(phase, at, share, now_s, reason)),
+        history=(*state.history, Mark(phase, at, share, now_s, reason, mirror)),
         resume_to=None,
     )
     if step is None:

@@ -1,4 +1,4 @@
-"""What a model says to a request, and the two shapes of requests it is said to."""
+"""What a model says to a request, and the three shapes of requests it is said to."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_ray.model import Signature
+from mlops_ray.serve.arrow_rows import ARROW_STREAM, arrow_rows, arrow_stream
 from mlops_ray.serve.http import Response, json_response
 from mlops_ray.serve.loaded import Decoders
 from mlops_ray.serve.request import Rows
-from mlops_ray.serve.tensors import InferRequest, encode_outputs
+from mlops_ray.serve.tensors import encode_outputs, infer_request
 from mlops_ray.spec import Task
 
-__all__ = ["Answer", "Body", "InferBody", "PlainBody"]
+__all__ = ["Answer", "ArrowBody", "Body", "InferBody", "PlainBody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Answer:
 
 class PlainBody:
     """A request of plain JSON records."""
+
+    timeout_s: float | None = None
+    """After how many seconds the client gives up, as far as the body says."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -61,21 +66,22 @@ class PlainBody:
 
 
 class InferBody:
-    """A request of the Open Inference Protocol."""
+    """A request of the Open Inference Protocol.
+
+    Raises:
+        RequestError: the body is no infer request.
+    """
 
     def __init__(self, body: bytes, header_length: bytes) -> None:
-        self._body = body
-        self._header_length = header_length
-        self._request: InferRequest | None = None
+        self._request, self._binary = infer_request(body, header_length)
+        self.timeout_s = self._request.timeout_s
 
     def rows(self, decoders: Decoders) -> Rows:
         """The rows, as a version with these decoders reads them."""
-        rows, self._request = decoders.tensors.decode(self._body, self._header_length)
-        return rows
+        return decoders.tensors.rows(self._request, self._binary)
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
-        assert self._request is not None, "rows() comes before respond()"
         outputs: dict[str, NDArray[Any]] = {"score": answer.scores}
         if answer.task == "binary":
             outputs["label"] = answer.labels()
@@ -88,4 +94,46 @@ class InferBody:
         return encode_outputs(self._request, head, outputs)
 
 
-Body = PlainBody | InferBody
+class ArrowBody:
+    """A request of many rows as an Arrow IPC stream; reading it takes long enough to be done on another thread."""
+
+    timeout_s: float | None = None
+
+    def __init__(self, body: bytes, *, unit: str | None, max_matrix_bytes: int) -> None:
+        self._body = body
+        self._unit = unit
+        self._max_matrix_bytes = max_matrix_bytes
+        self._read: tuple[Signature, Rows] | None = None
+
+    def read(self, signature: Signature) -> None:
+        """Read the rows for versions with this signature; on any thread.
+
+        Raises:
+            RequestError: see `arrow_rows`.
+        """
+        rows = arrow_rows(self._body, signature, unit=self._unit, max_matrix_bytes=self._max_matrix_bytes)
+        self._read = (signature, rows)
+
+    def rows(self, decoders: Decoders) -> Rows:
+        """The rows, as a version with these decoders reads them."""
+        if self._read is None or self._read[0] != decoders.signature:
+            self.read(decoders.signature)
+        assert self._read is not None
+        return self._read[1]
+
+    def respond(self, answer: Answer) -> Response:
+        """The answer in the same format."""
+        columns: dict[str, NDArray[Any]] = {"score": answer.scores}
+        if answer.task == "binary":
+            columns["label"] = answer.labels()
+        metadata = {
+            "request_id": answer.request_id,
+            "model_name": answer.model,
+            "model_version": str(answer.version),
+            "role": answer.role,
+            "epoch": str(answer.epoch),
+        }
+        return Response(arrow_stream(columns, metadata), 200, ARROW_STREAM)
+
+
+Body = PlainBody | InferBody | ArrowBody

@@ -4,26 +4,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
-from numpy.typing import NDArray
 from ray import serve
 
 import mlops_ray
 from mlops_ray.records import LABELS
-from mlops_ray.serve.canary_link import RemoteVersion
+from mlops_ray.serve.access import Access
+from mlops_ray.serve.captured import Captured
+from mlops_ray.serve.deployment_options import deployment_options
 from mlops_ray.serve.front_door import FrontDoor
+from mlops_ray.serve.health import check_predicting
+from mlops_ray.serve.memory_guard import start_memory_guard
+from mlops_ray.serve.messages import Question, Reply, as_reply, requests_of
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
+from mlops_ray.serve.packed_version import PackedVersion
 from mlops_ray.serve.recorder import Handover
+from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.server_app import ServerApp
 from mlops_ray.serve.version_door import VersionDoor
 from mlops_ray.serve.versions import Versions, app_name
-from mlops_ray.spec import DRIFT_ACTOR, Autoscaling, Serve, Workspace
+from mlops_ray.spec import DRIFT_ACTOR, Autoscaling, ModelSpec, Serve, Workspace
 from mlops_ray.store import RouteRecord, Store
 
 __all__ = ["FRONT", "VERSION", "front_application", "server_application", "version_application"]
@@ -44,7 +49,8 @@ class _ActorMailbox:
     async def receive(self, handover: Handover) -> None:
         """See `Mailbox.receive`."""
         actor = await self._actor()
-        await actor.receive.remote(self._model, asdict(handover))
+        # not asdict, which copies the table
+        await actor.receive.remote(self._model, {f.name: getattr(handover, f.name) for f in fields(handover)})
 
     async def keep_labels(self, name: str, labels: list[Label]) -> None:
         """See `Mailbox.keep_labels`."""
@@ -65,16 +71,27 @@ class _ActorMailbox:
         return await loop.run_in_executor(None, lambda: ray.get_actor(DRIFT_ACTOR, namespace=self._namespace))
 
 
-class _RemoteVersion:
+class _Channel:
     """A version application, asked through its Serve handle."""
 
     def __init__(self, model: str, version: int) -> None:
         self._handle = serve.get_deployment_handle(VERSION, app_name(model, version))
+        self._ask: Any = None
 
-    async def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64] | str:
-        """See `RemoteVersion.predict`."""
-        answer: NDArray[np.float64] | str = await self._handle.predict.remote(matrix)
-        return answer
+    async def __call__(self, question: Question) -> Reply:
+        """What a replica of the version answers."""
+        if self._ask is None:
+            # Not before: options belong to the event loop they are made on. Arrays need no cloudpickle.
+            self._ask = self._handle.options(
+                method_name="predict_many", request_serialization="pickle", response_serialization="pickle"
+            )
+        response = self._ask.remote(question)
+        try:
+            reply: Reply = await response
+        except asyncio.CancelledError:
+            response.cancel()  # nobody waits for it
+            raise
+        return reply
 
 
 class _FrontReplica:
@@ -84,10 +101,12 @@ class _FrontReplica:
         workspace = Workspace.model_validate_json(workspace_json)
         self._versions = Versions(model, workspace)
         spec = self._versions.spec()
+        self._serve = spec.serve
+        start_memory_guard(spec.serve.memory_mb, who=f"champion replica of {model}")
         route = self._versions.store.route(model)
         if route is None or route.champion is None:
             raise RuntimeError(f"model {model!r} has no champion to open a front door with")
-        self._outbox = _outbox(model, workspace, spec.monitor.flush_s)
+        self._outbox = _outbox(spec, workspace)
         # The canary is linked by the first look at the store, when the event loop runs.
         self._door = FrontDoor(
             self._versions,
@@ -96,19 +115,25 @@ class _FrontReplica:
             outbox=self._outbox,
             route=route,
             keep_warm_s=spec.rollout.keep_warm_s,
+            swaps=spec.rollout.promotion == "swap",
             startup=self._start,
+            access=Access.of(workspace, self._versions.store),
         )
         self._poller: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> FrontDoor:
         return self._door
 
+    def check_health(self) -> None:
+        """Asked by Serve now and then; see `check_predicting`."""
+        check_predicting(self._versions.busy_s(), self._serve)
+
     async def apply(self, route: Mapping[str, Any]) -> dict[str, Any]:
         """Take over a pushed route; what the replica holds afterwards."""
         return asdict(await self._door.apply(RouteRecord(**route)))
 
     def _connect(self, version: int) -> RemoteVersion:
-        return _RemoteVersion(self._versions.model, version)
+        return PackedVersion(_Channel(self._versions.model, version))
 
     async def _start(self) -> None:
         self._outbox.start()
@@ -133,18 +158,27 @@ class _VersionReplica:
 
     def __init__(self, model: str, version: int, workspace_json: str) -> None:
         workspace = Workspace.model_validate_json(workspace_json)
-        versions = Versions(model, workspace)
-        spec = versions.spec()
-        self._outbox = _outbox(model, workspace, spec.monitor.flush_s)
-        loaded = versions.load(version)
-        self._door = VersionDoor(model, spec.serve, model=loaded, outbox=self._outbox, startup=self._start)
+        self._versions = Versions(model, workspace)
+        spec = self._versions.spec()
+        self._serve = spec.serve
+        start_memory_guard(spec.serve.memory_mb, who=f"replica of {model} version {version}")
+        self._outbox = _outbox(spec, workspace)
+        loaded = self._versions.load(version)
+        access = Access.of(workspace, self._versions.store)
+        self._door = VersionDoor(
+            model, spec.serve, model=loaded, outbox=self._outbox, startup=self._start, access=access
+        )
 
     def __serve_build_asgi_app__(self) -> VersionDoor:
         return self._door
 
-    async def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64] | str:
+    def check_health(self) -> None:
+        """Asked by Serve now and then; see `check_predicting`."""
+        check_predicting(self._versions.busy_s(), self._serve)
+
+    async def predict_many(self, question: Question) -> Reply:
         """Scores for the front door."""
-        return await self._door.predict(matrix)
+        return as_reply(await self._door.predict_many(*requests_of(question)))
 
     async def _start(self) -> None:
         self._outbox.start()
@@ -154,14 +188,15 @@ class _ServerReplica:
     """Answers for the server as a whole."""
 
     def __init__(self, workspace_json: str) -> None:
-        store = Store(Workspace.model_validate_json(workspace_json).store)
+        workspace = Workspace.model_validate_json(workspace_json)
+        store = Store(workspace.store)
 
         def readiness() -> dict[str, bool]:
             applications = serve.status().applications
             deployed = [m.name for m in store.models() if (r := store.route(m.name)) is not None and r.champion]
             return {name: name in applications and applications[name].status == "RUNNING" for name in deployed}
 
-        self._app = ServerApp(mlops_ray.__version__, readiness)
+        self._app = ServerApp(mlops_ray.__version__, readiness, Access.of(workspace, store))
 
     def __serve_build_asgi_app__(self) -> ServerApp:
         return self._app
@@ -170,17 +205,19 @@ class _ServerReplica:
 def front_application(model: str, config: Serve, workspace: Workspace) -> serve.Application:
     """The application that holds the champion and takes every request of the model."""
     deployment = serve.deployment(serve.ingress()(_FrontReplica)).options(
-        name=FRONT, **_options(config, config.autoscaling)
+        name=FRONT, **deployment_options(config, config.autoscaling)
     )
     return deployment.bind(model, workspace.model_dump_json())
 
 
-def version_application(model: str, version: int, config: Serve, workspace: Workspace) -> serve.Application:
-    """The application of one version under delivery."""
+def version_application(spec: ModelSpec, version: int, workspace: Workspace) -> serve.Application:
+    """The application of one version under delivery; with blue-green, it is to bear all of the traffic at once."""
+    blue_green = spec.rollout.strategy == "blue-green"
+    scaling: Autoscaling = spec.serve.autoscaling if blue_green else spec.serve.canary_autoscaling
     deployment = serve.deployment(serve.ingress()(_VersionReplica)).options(
-        name=VERSION, **_options(config, config.canary_autoscaling)
+        name=VERSION, **deployment_options(spec.serve, scaling)
     )
-    return deployment.bind(model, version, workspace.model_dump_json())
+    return deployment.bind(spec.name, version, workspace.model_dump_json())
 
 
 def server_application(workspace: Workspace) -> serve.Application:
@@ -191,25 +228,10 @@ def server_application(workspace: Workspace) -> serve.Application:
     return deployment.bind(workspace.model_dump_json())
 
 
-def _options(config: Serve, autoscaling: Autoscaling) -> dict[str, Any]:
-    scaling: dict[str, Any]
-    if autoscaling.min_replicas == autoscaling.max_replicas:
-        scaling = {"num_replicas": autoscaling.min_replicas}
-    else:
-        scaling = {"autoscaling_config": autoscaling.model_dump()}
-    return {
-        **scaling,
-        "ray_actor_options": {"num_cpus": config.resources.cpus, "num_gpus": config.resources.gpus},
-        "max_ongoing_requests": config.max_ongoing_requests,
-        "max_queued_requests": config.max_ongoing_requests,
-        # a draining replica finishes what it has begun: longer than any request may take
-        "graceful_shutdown_timeout_s": config.deadline_ms / 1000 + 5,
-        "health_check_period_s": 5,
-        # Every request is in the record log; a line of text for each would cost a tenth of the time to answer it.
-        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
-    }
-
-
-def _outbox(model: str, workspace: Workspace, flush_s: float) -> Outbox:
-    replica = serve.get_replica_context().replica_id.unique_id
-    return Outbox(_ActorMailbox(model, workspace.namespace), replica=replica, flush_s=flush_s)
+def _outbox(spec: ModelSpec, workspace: Workspace) -> Outbox:
+    return Outbox(
+        _ActorMailbox(spec.name, workspace.namespace),
+        replica=serve.get_replica_context().replica_id.unique_id,
+        flush_s=spec.monitor.flush_s,
+        captured=Captured(spec.serve.capture, spec.name),
+    )

@@ -1,25 +1,19 @@
-"""The champion's way to the canary: a Serve handle, a deadline, and the canary's own reading of a request."""
+"""The champion's way to the version under delivery: its own reading of a request, its deadline, and a breaker."""
 
 import asyncio
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.errors import PredictionError, RequestError
-from mlops_ray.serve.answer import Body
+from mlops_ray.errors import DeadlineError, PredictionError, RequestError
+from mlops_ray.model import Signature
+from mlops_ray.serve.answer import ArrowBody, Body
+from mlops_ray.serve.coalescer import Coalescer
 from mlops_ray.serve.loaded import Decoders
+from mlops_ray.serve.predicted import Predicted
+from mlops_ray.serve.remote_version import RemoteVersion
 
-__all__ = ["CanaryLink", "RemoteVersion"]
-
-
-class RemoteVersion(Protocol):
-    """Predictions of a version that lives in other processes."""
-
-    async def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64] | str:
-        """Scores (n,), or why there are none."""
-        ...
-
+__all__ = ["CanaryLink"]
 
 _TIMEOUTS_IN_A_ROW = 5
 _PAUSE_S = 1.0
@@ -28,44 +22,63 @@ _PAUSE_S = 1.0
 class CanaryLink:
     """Asks a version in other processes, and never waits longer than its deadline."""
 
-    def __init__(self, version: int, decoders: Decoders, remote: RemoteVersion, *, deadline_s: float) -> None:
+    def __init__(
+        self, version: int, decoders: Decoders, remote: RemoteVersion, *, deadline_s: float, coalesce_s: float
+    ) -> None:
         self.version = version
+        self.remote = remote
+        self._who = f"canary version {version}"
         self._decoders = decoders
-        self._remote = remote
+        self._coalescer = Coalescer(remote, who=self._who, wait_s=coalesce_s)
         self._deadline_s = deadline_s
         self._timeouts = 0
         self._asks_again_s = 0.0
+        self._compared: tuple[Signature, bool] | None = None
 
-    async def ask(self, body: Body) -> NDArray[np.float64]:
-        """Scores of the request's rows.
+    def reads_like(self, signature: Signature) -> bool:
+        """Whether a matrix that this signature encoded is what the version wants."""
+        if self._compared is None or self._compared[0] is not signature:
+            # A comparison takes longer than anything else on the way to the version, and there is one champion.
+            self._compared = signature, self._decoders.signature.inputs == signature.inputs
+        return self._compared[1]
+
+    def read(self, body: Body) -> NDArray[np.float64]:
+        """The rows of a request, encoded as the version wants them.
 
         Raises:
-            PredictionError: the canary failed, was too late, or could not read what the champion could.
+            PredictionError: the version refuses what the champion takes.
         """
         try:
-            matrix = body.rows(self._decoders).matrix
+            return body.rows(self._decoders).matrix
         except RequestError as error:
-            raise PredictionError(f"canary version {self.version} refuses the request: {error}") from None
+            raise PredictionError(f"{self._who} refuses the request: {error}") from None
+
+    async def read_aside(self, body: Body) -> NDArray[np.float64]:
+        """As `read`; what takes long is done on another thread."""
+        if isinstance(body, ArrowBody):
+            return await asyncio.get_running_loop().run_in_executor(None, self.read, body)
+        return self.read(body)
+
+    async def ask(self, matrix: NDArray[np.float64], *, left_s: float) -> Predicted:
+        """Scores of a request's rows; half of the time `left_s` is for the champion, should there be none.
+
+        Raises:
+            PredictionError: the version failed, or was too late.
+        """
         if asyncio.get_running_loop().time() < self._asks_again_s:
-            raise PredictionError(f"canary version {self.version} hangs, and is not asked for a moment")
+            raise PredictionError(f"{self._who} hangs, and is not asked for a moment")
+        timeout_s = min(self._deadline_s, left_s / 2)
         try:
-            answer = await asyncio.wait_for(self._remote.predict(matrix), self._deadline_s)
-            self._timeouts = 0
-            if isinstance(answer, str):
-                raise PredictionError(answer)
-            scores = np.asarray(answer, dtype=np.float64)
-        except PredictionError:
+            predicted = await self._coalescer.ask(matrix, timeout_s=timeout_s)
+        except DeadlineError:
+            if timeout_s == self._deadline_s:  # else the client was in a hurry: that says nothing about the version
+                self._count_timeout()
             raise
-        except TimeoutError:
-            self._count_timeout()
-            raise PredictionError(
-                f"canary version {self.version} gave no answer within {self._deadline_s * 1000:g} ms"
-            ) from None
-        except Exception as error:
-            raise PredictionError(f"canary version {self.version} failed: {type(error).__name__}: {error}") from error
-        if scores.shape != (len(matrix),) or not np.isfinite(scores).all():
-            raise PredictionError(f"canary version {self.version} answered something that is no prediction")
-        return scores
+        except PredictionError:
+            self._timeouts = 0
+            raise
+        self._timeouts = 0
+        return predicted
 
     def _count_timeout(self) -> None:
         self._timeouts += 1

@@ -6,18 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlops_ray.errors import PredictionError, RequestError
+from mlops_ray.errors import DeadlineError, PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.rollout import on_canary
+from mlops_ray.serve.access import Access
 from mlops_ray.serve.answer import Answer, Body
-from mlops_ray.serve.canary_link import CanaryLink, RemoteVersion
+from mlops_ray.serve.call import Call
+from mlops_ray.serve.canary_link import CanaryLink
 from mlops_ray.serve.loaded import Decoders, LoadedModel
 from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
+from mlops_ray.serve.predicted import Predicted
 from mlops_ray.serve.recorder import Served
+from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.request import Rows
+from mlops_ray.serve.shadow_copies import ShadowCopies
 from mlops_ray.serve.versions import Versions
 from mlops_ray.spec import Serve
 from mlops_ray.store import RouteRecord
@@ -35,6 +39,9 @@ class Applied:
     champion: int
     canary: int | None
     share: float
+    mirror: float = 0.0
+    serve_digest: str = ""
+    """Of the `serve` section that the replica was started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,9 @@ class _State:
 
     route: RouteRecord
     champion: LoadedModel
-    canary: CanaryLink | None
+    canary: CanaryLink | None = None
+    shadow: ShadowCopies | None = None
+    """Of the canary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,15 @@ class _Request:
     """A request that was read: who should answer it (`champion`, `canary`, or `direct` for a version by name)."""
 
     state: _State
+    body: Body
     rows: Rows
     identity: str
     assigned: str
-    started_s: float
+    call: Call
 
-    def elapsed_s(self) -> float:
-        return time.perf_counter() - self.started_s
+    def chosen(self, purpose: str, share: float) -> bool:
+        """Whether the request is of a share of all, the same in every process, and another one for each purpose."""
+        return share > 0 and on_canary(self.identity, f"{self.state.route.salt}:{purpose}", share)
 
 
 class FrontDoor(ModelApp):
@@ -72,20 +83,23 @@ class FrontDoor(ModelApp):
         outbox: Outbox,
         route: RouteRecord,
         keep_warm_s: float = 600.0,
+        swaps: bool = True,
         startup: Startup | None = None,
+        access: Access | None = None,
     ) -> None:
-        super().__init__(versions.model, serve, startup=startup)
+        """`swaps`: whether a new champion is loaded beside the old one; if not, somebody replaces the replica."""
+        super().__init__(versions.model, serve, startup=startup, access=access)
         self._versions = versions
         self._connect = connect
         self._outbox = outbox
         self._keep_warm_s = keep_warm_s
+        self._swaps = swaps
         self._applying = asyncio.Lock()
         assert route.champion is not None, "a front door opens when there is a champion"
         champion = versions.load(route.champion)
         self._warm = {champion.version: champion}  # touched on the event loop only
-        self._state = _State(route, champion, None)
-        self._canary_deadline_s = serve.canary_deadline_ms / 1000
-        self._deadline_s = serve.deadline_ms / 1000
+        self._state = _State(route, champion)
+        self._serve_digest = serve.digest
 
     # -- routes -------------------------------------------------------------------------------------------------------
 
@@ -94,7 +108,10 @@ class FrontDoor(ModelApp):
         """What this replica holds now."""
         state = self._state
         canary = state.canary.version if state.canary else None
-        return Applied(state.route.epoch, state.champion.version, canary, state.route.share)
+        route = state.route
+        return Applied(
+            route.epoch, state.champion.version, canary, route.share, route.mirror, serve_digest=self._serve_digest
+        )
 
     async def apply(self, route: RouteRecord) -> Applied:
         """Take over a newer route: load a new champion beside the old one, then swap; an older epoch changes nothing.
@@ -104,13 +121,9 @@ class FrontDoor(ModelApp):
         """
         async with self._applying:
             state = self._state
-            complete = (state.canary is None) == (route.canary is None)
-            if (
-                route.champion is None
-                or route.epoch < state.route.epoch
-                or (route.epoch == state.route.epoch and complete)
-            ):
+            if not self._is_news(route):
                 return self.applied
+            assert route.champion is not None, "a route without a champion is no news"
             loop = asyncio.get_running_loop()
             champion = self._warm.get(route.champion)
             if champion is None:
@@ -118,8 +131,18 @@ class FrontDoor(ModelApp):
             canary = None if route.canary is None else await loop.run_in_executor(None, self._link, route.canary)
             keep = {version: model for version, model in self._warm.items() if version == route.previous}
             self._warm = {**keep, champion.version: champion}
-            self._state = _State(route, champion, canary)
+            self._state = _State(route, champion, canary, self._shadow(canary))
+            if state.shadow is not None and state.shadow is not self._state.shadow:
+                state.shadow.close()
             return self.applied
+
+    def _is_news(self, route: RouteRecord) -> bool:
+        state = self._state
+        complete = (state.canary is None) == (route.canary is None)
+        known = route.epoch < state.route.epoch or (route.epoch == state.route.epoch and complete)
+        if route.champion is None or known:
+            return False
+        return self._swaps or route.champion == state.champion.version
 
     def cool(self, now_s: float) -> None:
         """Let the previous champion go when it has been kept warm for long enough."""
@@ -131,8 +154,21 @@ class FrontDoor(ModelApp):
         state = self._state
         if state.canary is not None and state.canary.version == version:
             return state.canary
-        decoders = Decoders.of(self._versions.signature(version), self._serve)
-        return CanaryLink(version, decoders, self._connect(version), deadline_s=self._canary_deadline_s)
+        serve = self._serve
+        return CanaryLink(
+            version,
+            Decoders.of(self._versions.signature(version), serve),
+            self._connect(version),
+            deadline_s=serve.canary_deadline_ms / 1000,
+            coalesce_s=serve.canary_coalesce_ms / 1000,
+        )
+
+    def _shadow(self, canary: CanaryLink | None) -> ShadowCopies | None:
+        """The copies of a canary are kept as long as the canary is."""
+        state = self._state
+        if canary is None or canary is state.canary:
+            return state.shadow if canary is not None else None
+        return ShadowCopies(canary, self._outbox.recorder, deadline_s=self._serve.deadline_ms / 1000)
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -142,54 +178,61 @@ class FrontDoor(ModelApp):
         others = {v: m.signature for v, m in self._warm.items() if v != champion.version}
         return {champion.version: champion.signature, **others}
 
-    async def answer(self, body: Body, *, version: int | None, started_s: float, request_id: str | None) -> Answer:
+    async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request; see `ModelApp.answer`."""
-        if version is not None:
-            return await self._answer_named(body, version, started_s=started_s, request_id=request_id)
+        if call.version is not None:
+            return await self._answer_named(body, call.version, call)
         state = self._state
         rows = body.rows(state.champion.decoders)
-        identity = rows.request_id or request_id or new_request_id()
-        canary = state.canary
-        if canary is None or not on_canary(rows.unit or identity, state.route.salt, state.route.share):
-            return await self._ask_champion(_Request(state, rows, identity, "champion", started_s))
-        request = _Request(state, rows, identity, "canary", started_s)
+        identity = rows.request_id or call.request_id or new_request_id()
+        if state.canary is None or not self._is_canarys(state, rows.unit or identity):
+            return await self._ask_champion(_Request(state, body, rows, identity, "champion", call))
+        return await self._ask_canary(state.canary, _Request(state, body, rows, identity, "canary", call))
+
+    def _is_canarys(self, state: _State, unit: str) -> bool:
+        return state.route.share > 0 and on_canary(unit, state.route.salt, state.route.share)
+
+    async def _ask_canary(self, canary: CanaryLink, request: _Request) -> Answer:
+        """The canary's scores, or the champion's in time."""
         try:
-            scores = await canary.ask(body)
+            alike = canary.reads_like(request.state.champion.signature)
+            matrix = request.rows.matrix if alike else await canary.read_aside(request.body)
+            predicted = await canary.ask(matrix, left_s=request.call.left_s())
         except PredictionError as failure:
             return await self._ask_champion(request, error=str(failure))
-        return self._answered(request, "canary", canary.version, scores)
+        return self._answered(request, "canary", canary.version, predicted)
 
     async def _ask_champion(self, request: _Request, *, error: str | None = None) -> Answer:
         """The champion's scores; `error` is why the canary gave none."""
         champion = request.state.champion
         try:
-            left_s = max(0.0, self._deadline_s - request.elapsed_s())
-            scores = await champion.predict(request.rows.matrix, deadline_s=left_s)
+            predicted = await champion.predict(request.rows.matrix, deadline_s=request.call.left_s())
         except PredictionError as failure:
-            nothing = np.full(len(request.rows.matrix), np.nan)
-            self._answered(request, "champion", champion.version, nothing, error=error or str(failure), status=500)
+            nothing = Predicted(np.full(len(request.rows.matrix), np.nan), 0.0, 0.0)
+            status = 504 if isinstance(failure, DeadlineError) else 500
+            self._answered(request, "champion", champion.version, nothing, error=error or str(failure), status=status)
             raise
-        return self._answered(request, "champion", champion.version, scores, error=error)
+        return self._answered(request, "champion", champion.version, predicted, error=error)
 
-    async def _answer_named(self, body: Body, version: int, *, started_s: float, request_id: str | None) -> Answer:
+    async def _answer_named(self, body: Body, version: int, call: Call) -> Answer:
         """A version in memory that is asked for by name; no part of any rollout."""
         state, model = self._state, self._warm.get(version)
         if model is None:
             # It was here when the path was read, and a route that was pushed meanwhile took it away.
             raise RequestError(f"model {self.name!r} serves version {version} no longer", status=404)
         rows = body.rows(model.decoders)
-        identity = rows.request_id or request_id or new_request_id()
+        identity = rows.request_id or call.request_id or new_request_id()
         role = "champion" if model is state.champion else "direct"
-        request = _Request(_State(state.route, model, state.canary), rows, identity, "direct", started_s)
-        scores = await model.predict(rows.matrix, deadline_s=self._deadline_s)
-        return self._answered(request, role, version, scores)
+        request = _Request(_State(state.route, model, state.canary), body, rows, identity, "direct", call)
+        predicted = await model.predict(rows.matrix, deadline_s=call.left_s())
+        return self._answered(request, role, version, predicted)
 
     def _answered(
         self,
         request: _Request,
         role: str,
         version: int,
-        scores: NDArray[np.float64],
+        predicted: Predicted,
         *,
         error: str | None = None,
         status: int = 200,
@@ -207,17 +250,25 @@ class FrontDoor(ModelApp):
             epoch=state.route.epoch,
             status=status,
             error=error,
-            latency_ms=request.elapsed_s() * 1000,
+            latency_ms=request.call.elapsed_s() * 1000,
             matrix=rows.matrix,
-            scores=scores,
+            scores=predicted.scores,
+            share=state.route.share,
+            queue_ms=predicted.queue_ms,
+            predict_ms=predicted.predict_ms,
             encoded_by=state.champion,
+            to_pair=role == "canary" and request.chosen("paired", state.route.paired),
         )
         self._outbox.recorder.add(served)
+        if state.shadow is not None and request.assigned == "champion" and request.chosen("mirror", state.route.mirror):
+            state.shadow.offer(served, request.body)
         task = state.champion.signature.task
-        return Answer(request.identity, self.name, version, role, state.route.epoch, task, scores)
+        return Answer(request.identity, self.name, version, role, state.route.epoch, task, predicted.scores)
 
     async def shutdown(self) -> None:
         """Hand over what was recorded; see `ModelApp.shutdown`."""
+        if self._state.shadow is not None:
+            self._state.shadow.close()
         await self._outbox.close()
 
     async def keep_labels(self, labels: list[Label]) -> None:

@@ -13,7 +13,9 @@ from ray.serve.handle import DeploymentHandle
 
 from mlops_ray.errors import ClusterError
 from mlops_ray.serve.application import FRONT, front_application, server_application, version_application
+from mlops_ray.serve.dead_replicas import DeadReplicas
 from mlops_ray.serve.front_door import Applied
+from mlops_ray.serve.obituaries import Obituaries
 from mlops_ray.serve.versions import app_name
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import RouteRecord
@@ -50,6 +52,15 @@ class Hosting(Protocol):
         """Deploy a version of its own."""
         ...
 
+    def renew_front(self, spec: ModelSpec) -> None:
+        """Replace the replicas of a front door by new ones, which come up first: they read spec and route anew."""
+        ...
+
+    def deaths(self, app: str) -> int:
+        """How many replicas of a version's application died by themselves, or failed their health checks and were
+        replaced, since it was opened or this process first asked; never less than before."""
+        ...
+
     def close(self, app: str) -> None:
         """Take an application away."""
         ...
@@ -65,6 +76,7 @@ class RayHosting:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._fronts: dict[str, DeploymentHandle] = {}
+        self._obituaries = Obituaries(DeadReplicas())
 
     def statuses(self) -> Mapping[str, AppStatus]:
         """See `Hosting.statuses`.
@@ -76,7 +88,9 @@ class RayHosting:
             applications = serve.status().applications
         except RayServeException as error:
             raise ClusterError(f"Ray Serve does not answer: {str(error).splitlines()[0]}") from error
-        return {name: _status(app) for name, app in applications.items()}
+        statuses = {name: _status(app) for name, app in applications.items()}
+        self._obituaries.look({name for name, status in statuses.items() if status.unhealthy is not None})
+        return statuses
 
     def ensure_server(self) -> None:
         """Deploy the routes of the server as a whole, once."""
@@ -89,8 +103,18 @@ class RayHosting:
 
     def open_version(self, spec: ModelSpec, version: int) -> None:
         """See `Hosting.open_version`."""
-        application = version_application(spec.name, version, spec.serve, self._workspace)
-        _deploy(application, app_name(spec.name, version), f"/v2/models/{spec.name}/versions/{version}")
+        app = app_name(spec.name, version)
+        self._obituaries.begin(app)
+        application = version_application(spec, version, self._workspace)
+        _deploy(application, app, f"/v2/models/{spec.name}/versions/{version}")
+
+    def renew_front(self, spec: ModelSpec) -> None:
+        """See `Hosting.renew_front`: Serve takes every deployment for a new one, and replaces what it has."""
+        self.open_front(spec)
+
+    def deaths(self, app: str) -> int:
+        """See `Hosting.deaths`."""
+        return self._obituaries.deaths(app)
 
     def close(self, app: str) -> None:
         """See `Hosting.close`."""

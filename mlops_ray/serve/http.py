@@ -1,20 +1,22 @@
 """The few ASGI messages an inference server needs; no framework on the request path."""
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from mlops_ray.errors import RequestError
+from mlops_ray.errors import DeadlineError, RequestError
 
 __all__ = [
+    "Headers",
     "Receive",
     "Response",
     "Scope",
     "Send",
     "error_response",
-    "header",
     "json_response",
     "read_body",
     "send_response",
@@ -23,9 +25,19 @@ __all__ = [
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+"""By lower-case name; of a header that was sent twice the last."""
 
 _encoder = msgspec.json.Encoder()
 _JSON = b"application/json"
+# A body of this size comes with its headers: waiting for it needs no clock.
+_SMALL_BODY = 16 * 1024
+_IMPLIED = {
+    401: {"www-authenticate": 'Bearer realm="mlops_ray"'},
+    415: {"accept-encoding": "identity"},
+    429: {"retry-after": "1"},
+    503: {"retry-after": "1"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,55 +51,56 @@ class Response:
 
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` as JSON."""
-    extra = tuple((k.encode(), v.encode()) for k, v in headers.items()) if headers else ()
+    """`content` as JSON; a 503 says when to come back, whatever it is about."""
+    said = headers if status == 200 else {**_IMPLIED.get(status, {}), **(headers or {})}
+    extra = tuple((k.encode(), v.encode()) for k, v in said.items()) if said else ()
     return Response(_encoder.encode(content), status, _JSON, extra)
 
 
-def error_response(message: str, status: int, *, path: str = "", request_id: str = "") -> Response:
-    """An error as a client can use it: what was expected and found, and where in the body."""
+def error_response(
+    message: str,
+    status: int,
+    *,
+    path: str = "",
+    request_id: str = "",
+    retry_after_s: float | None = None,
+    allow: str = "",
+) -> Response:
+    """An error as a client can use it: what was expected and found, where in the body, and when to come back."""
     content = {"error": message}
     if path:
         content["path"] = path
     if request_id:
         content["request_id"] = request_id
-    headers = {"retry-after": "1"} if status == 503 else None
+    headers = {"allow": allow} if allow else {}
+    if retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
     return json_response(content, status=status, headers=headers)
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body.
+async def read_body(headers: Headers, receive: Receive, *, limit_bytes: int, within_s: float) -> bytes:
+    """The whole body, as it was sent: what its content encoding says is not undone.
 
     Raises:
-        RequestError: 413 when it is larger than `limit_bytes`; 400 when the client went away.
+        RequestError: 415 for a content encoding; 413 when it is larger than `limit_bytes`, whether or not it said so
+            before; 400 when the client went away.
+        DeadlineError: it did not come within `within_s`.
     """
-    declared = header(scope, b"content-length")
-    if declared.isdigit() and int(declared) > limit_bytes:
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        found = encoding.decode("latin-1")
+        raise RequestError(f"expected a body without content encoding, found content-encoding {found!r}", status=415)
+    declared = headers.get(b"content-length", b"")
+    size = int(declared) if declared.isdigit() and len(declared) < 20 else None
+    if size is not None and size > limit_bytes:
         raise _too_large(limit_bytes)
-    message = await receive()
-    body = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-        return body
-    chunks, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RequestError("the client closed the connection before the body was complete", status=400)
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-    return b"".join(chunks)
-
-
-def header(scope: Scope, name: bytes) -> bytes:
-    """The value of a header by its lower-case name; empty when it was not sent."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return b""
+    if size is not None and size <= _SMALL_BODY:
+        return await _whole(receive, limit_bytes)
+    try:
+        async with asyncio.timeout(within_s):
+            return await _whole(receive, limit_bytes)
+    except TimeoutError:
+        raise DeadlineError(f"the body did not come within {within_s * 1000:.0f} ms") from None
 
 
 async def send_response(send: Send, response: Response) -> None:
@@ -99,6 +112,25 @@ async def send_response(send: Send, response: Response) -> None:
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+async def _whole(receive: Receive, limit_bytes: int) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False) and message["type"] == "http.request":
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+    chunks, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+    if message["type"] == "http.disconnect":
+        raise RequestError("the client closed the connection before the body was complete", status=400)
+    return b"".join(chunks)
 
 
 def _too_large(limit_bytes: int) -> RequestError:

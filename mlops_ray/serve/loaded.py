@@ -2,23 +2,27 @@
 
 import asyncio
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.errors import PredictionError
-from mlops_ray.model import Bundle, Signature
+from mlops_ray.errors import ModelError, PredictionError
+from mlops_ray.model import Bundle, Probe, Signature
+from mlops_ray.serve.batch_pace import BatchPace
 from mlops_ray.serve.batcher import Batcher
+from mlops_ray.serve.predicted import Predicted
 from mlops_ray.serve.request import RowsDecoder
 from mlops_ray.serve.tensors import TensorDecoder
 from mlops_ray.spec import Serve
 
 __all__ = ["Decoders", "LoadedModel"]
 
-# LightGBM answers this many rows in well under a millisecond: cheaper than a hand-over to another thread.
-_INLINE_ROWS = 64
+# LightGBM most often answers so many rows in well under a millisecond: cheaper than a hand-over to another thread.
+_INLINE_ROWS = (8, 16, 32, 64)
+_INLINE_S = 0.001
 _FEW_ROWS = 16
 Matrix = NDArray[np.float64]
 Scores = NDArray[np.float64]
@@ -43,21 +47,28 @@ class LoadedModel:
     """One version, ready to answer.
 
     Predictions run on the event loop where they take less than a hand-over to a thread, and otherwise on one thread
-    of the model's own: predictors need not be thread-safe. The thread ends when the last request that holds the
-    version has been answered, so that a version may be dropped while it works.
+    of the model's own: predictors need not be thread-safe, and one that hangs leaves the event loop alone. The thread
+    ends when the last request that holds the version has been answered, so that a version may be dropped while it
+    works.
     """
 
     def __init__(self, version: int, bundle: Bundle, serve: Serve) -> None:
         self.version = version
         self.bundle = bundle
         self.decoders = Decoders.of(bundle.signature, serve)
-        self._inline_rows = _INLINE_ROWS if bundle.manifest.flavor == "lightgbm" else 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"predict-v{version}")
         batching = serve.batching
-        self._batcher = (
-            Batcher(self._predict_anywhere, max_rows=batching.max_rows, max_wait_s=batching.max_wait_ms / 1000)
-            if batching.max_rows > 1
-            else None
+        self._buckets = _buckets(batching.max_rows)
+        self._inline_rows = _INLINE_ROWS[-1] if bundle.manifest.flavor == "lightgbm" and batching.max_rows == 1 else 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"predict-v{version}")
+        self._busy_since_s: float | None = None
+        pace = BatchPace(
+            max_rows=batching.max_rows, max_wait_s=batching.max_wait_ms / 1000, target_s=batching.target_ms / 1000
+        )
+        self._batcher = Batcher(
+            f"model version {version}",
+            self._predict_on_thread,
+            pace=pace,
+            max_waiting_rows=max(serve.max_rows, batching.max_rows * serve.max_ongoing_requests),
         )
 
     @property
@@ -65,14 +76,35 @@ class LoadedModel:
         """Inputs and task of the version."""
         return self.bundle.signature
 
-    def warm_up(self) -> None:
-        """Predict once per code path, so that no request pays for first-time work.
+    def warm_up(self, rows: Matrix | None = None) -> None:
+        """Predict once for each size of batch there is, so that no request pays for first-time work.
+
+        The batches are made of `rows` (n, d), or of zeros. To be called before the first request.
 
         Raises:
-            PredictionError: the model cannot predict rows without any value.
+            PredictionError: the model cannot predict these rows.
         """
-        for rows in (1, 2):
-            self.predict_now(np.zeros((rows, len(self.signature.inputs))))
+        if rows is None or not len(rows):
+            rows = np.zeros((1, len(self.signature.inputs)))
+        # libraries set themselves up by thread: it has to be the one that will predict
+        self._thread.submit(self._warm_up, rows).result()
+
+    def verify(self, probe: Probe) -> None:
+        """Predict the probe's rows, all at once and by one and by few.
+
+        Raises:
+            ModelError: the answers are not the trainer's; the largest difference and its row are named.
+        """
+        for rows in dict.fromkeys((len(probe.matrix), min(8, len(probe.matrix)), 1)):
+            answers = self._thread.submit(self._predict_busily, probe.matrix[:rows]).result()
+            mismatch = probe.mismatch(answers)
+            if mismatch is not None:
+                raise ModelError(f"model version {self.version} is not what was trained: of {rows} rows, {mismatch}")
+
+    def busy_s(self) -> float:
+        """How long the predict call on the model's thread has been running; 0 when there is none."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.perf_counter() - since_s
 
     def predict_now(self, matrix: Matrix) -> Scores:
         """Scores (n,) of the rows (n, d), on the calling thread.
@@ -88,24 +120,53 @@ class LoadedModel:
             raise PredictionError(f"model version {self.version} raised {type(error).__name__}: {error}") from error
         return self._checked(np.asarray(scores, dtype=np.float64), len(matrix))
 
-    async def predict(self, matrix: Matrix, *, deadline_s: float) -> Scores:
-        """Scores (n,) of the rows (n, d), together with other requests' rows where the spec asks for batching.
+    async def predict(self, matrix: Matrix, *, deadline_s: float) -> Predicted:
+        """Scores of the rows (n, d), predicted together with other requests' rows where the spec asks for batching.
 
         Raises:
-            PredictionError: as `predict_now`, or there was no answer within `deadline_s`.
+            DeadlineError: there was no answer within `deadline_s`.
+            RequestError: 503, too many rows wait already.
+            PredictionError: as `predict_now`.
         """
-        if self._batcher is None and len(matrix) <= self._inline_rows:
-            return self.predict_now(matrix)
-        predict = self._batcher.predict if self._batcher is not None else self._predict_anywhere
-        try:
-            return await asyncio.wait_for(predict(matrix), deadline_s)
-        except TimeoutError:
-            raise PredictionError(
-                f"model version {self.version} gave no answer within {deadline_s * 1000:g} ms"
-            ) from None
+        if len(matrix) > self._inline_rows or deadline_s <= 0:
+            return await self._batcher.predict(matrix, deadline_s=deadline_s)
+        began_s = time.perf_counter()
+        scores = self.predict_now(matrix)
+        return Predicted(scores, 0.0, (time.perf_counter() - began_s) * 1000)
 
-    async def _predict_anywhere(self, matrix: Matrix) -> Scores:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.predict_now, matrix)
+    async def _predict_on_thread(self, matrix: Matrix) -> Scores:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict_busily, matrix)
+
+    def _predict_busily(self, matrix: Matrix) -> Scores:
+        self._busy_since_s = time.perf_counter()
+        try:
+            return self.predict_now(matrix)
+        finally:
+            self._busy_since_s = None
+
+    def _warm_up(self, rows: Matrix) -> None:
+        for size in self._buckets:
+            self._predict_busily(_repeated(rows, size))
+        if self._inline_rows:
+            self._inline_rows = self._fast_rows(rows)
+
+    def _fast_rows(self, rows: Matrix) -> int:
+        """How many rows this model predicts in next to no time: larger ones are as slow as LightGBM is fast.
+
+        0 or at least 8: a thread with fewer would share LightGBM's predictor for single rows with the event loop.
+        """
+        fast = 0
+        for size in _INLINE_ROWS:
+            batch = _repeated(rows, size)
+            if min(self._seconds(batch) for _ in range(5)) > _INLINE_S:
+                break
+            fast = size
+        return fast
+
+    def _seconds(self, matrix: Matrix) -> float:
+        began_s = time.perf_counter()
+        self.predict_now(matrix)
+        return time.perf_counter() - began_s
 
     def _checked(self, scores: Scores, rows: int) -> Scores:
         if scores.shape != (rows,):
@@ -124,3 +185,13 @@ class LoadedModel:
 def _extremes(scores: list[float]) -> tuple[float, float]:
     """Minimum and maximum; NaN when any is NaN, as numpy has it."""
     return (math.nan, math.nan) if any(map(math.isnan, scores)) else (min(scores), max(scores))
+
+
+def _buckets(max_rows: int) -> list[int]:
+    """Sizes of batches to get ready for: 1, 2, 4, ... and the largest; two at least, as many rows are no single row."""
+    powers = [2**i for i in range(max(2, max_rows).bit_length()) if 2**i <= max(2, max_rows)]
+    return list(dict.fromkeys((*powers, max(2, max_rows))))
+
+
+def _repeated(rows: Matrix, size: int) -> Matrix:
+    return rows[np.arange(size) % len(rows)]

@@ -17,6 +17,7 @@ __all__ = ["MemoryHosting"]
 class _App:
     state: Literal["opening", "ready", "failed", "closing"]
     front_of: str | None
+    serve_digest: str = ""
     looks: int = 0
     message: str = ""
 
@@ -37,12 +38,19 @@ class MemoryHosting:
     """Versions that champion replicas cannot load."""
     unhealthy: dict[str, str] = field(default_factory=dict)
     """Applications of which a replica has died, and what they say."""
+    died: dict[str, int] = field(default_factory=dict)
+    """Applications of which replicas have died, and how many."""
+    swaps: bool = True
+    """Whether champion replicas load a new champion beside the one they hold."""
     unreachable: bool = False
     """Whether pushed routes are lost."""
     opened: list[str] = field(default_factory=list)
     """Every application opened so far, in order."""
+    renewed: list[str] = field(default_factory=list)
+    """Every front door whose replicas were replaced so far, in order."""
     _apps: dict[str, _App] = field(default_factory=dict)
     _held: dict[str, list[RouteRecord]] = field(default_factory=dict)
+    _digests: dict[str, str] = field(default_factory=dict)
 
     def statuses(self) -> Mapping[str, AppStatus]:
         """See `Hosting.statuses`; time goes on by one look."""
@@ -61,30 +69,42 @@ class MemoryHosting:
 
     def open_front(self, spec: ModelSpec) -> None:
         """See `Hosting.open_front`."""
-        self._open(spec.name, front_of=spec.name)
+        self.opened.append(spec.name)
+        self._apps[spec.name] = _App("opening", spec.name, spec.serve.digest)
 
     def open_version(self, spec: ModelSpec, version: int) -> None:
         """See `Hosting.open_version`."""
-        self._open(app_name(spec.name, version), front_of=None)
+        self.opened.append(app_name(spec.name, version))
+        self._apps[app_name(spec.name, version)] = _App("opening", None)
+
+    def renew_front(self, spec: ModelSpec) -> None:
+        """See `Hosting.renew_front`; the replicas there are go on until the new ones are up."""
+        self.renewed.append(spec.name)
+        self._apps[spec.name] = _App("opening", spec.name, spec.serve.digest)
+
+    def deaths(self, app: str) -> int:
+        """See `Hosting.deaths`."""
+        return self.died.get(app, 0)
 
     def close(self, app: str) -> None:
         """See `Hosting.close`; the application is seen once more while it goes."""
         if app in self._apps:
             self._apps[app] = replace(self._apps[app], state="closing")
             self._held.pop(app, None)
+            self._digests.pop(app, None)
 
     def push(self, route: RouteRecord) -> list[Applied]:
         """See `Hosting.push`; nothing when one replica could not take it over, as on a cluster."""
         held = self._held.get(route.model)
         if held is None or self.unreachable or route.champion in self.cannot_load:
             return []
-        held[:] = [route if route.epoch > known.epoch else known for known in held]
+        held[:] = [route if self._takes_over(known, route) else known for known in held]
         return self.applied(route.model)
 
     def applied(self, model: str) -> list[Applied]:
         """What each champion replica of a model holds."""
         return [
-            Applied(route.epoch, route.champion, route.canary, route.share)
+            Applied(route.epoch, route.champion, route.canary, route.share, route.mirror, self._digests[model])
             for route in self._held.get(model, [])
             if route.champion is not None
         ]
@@ -93,9 +113,8 @@ class MemoryHosting:
         """Let a running application fail."""
         self._apps[app] = replace(self._apps[app], state="failed", message=message)
 
-    def _open(self, name: str, *, front_of: str | None) -> None:
-        self.opened.append(name)
-        self._apps[name] = _App("opening", front_of)
+    def _takes_over(self, known: RouteRecord, route: RouteRecord) -> bool:
+        return route.epoch > known.epoch and (self.swaps or route.champion == known.champion)
 
     def _later(self, name: str, app: _App) -> _App:
         if app.state != "opening":
@@ -114,4 +133,5 @@ class MemoryHosting:
         if route.champion in self.cannot_load:
             return replace(app, state="failed", message=f"version {route.champion} cannot be loaded")
         self._held[model] = [route] * self.replicas
+        self._digests[model] = app.serve_digest
         return replace(app, state="ready")

@@ -1,5 +1,6 @@
-"""The HTTP surface of a model: Open Inference Protocol v2, plain JSON and labels, as one ASGI application."""
+"""The HTTP surface of a model: Open Inference Protocol v2, plain JSON, Arrow and labels, as one ASGI application."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -9,29 +10,30 @@ from typing import Annotated, Any
 
 import msgspec
 
-from mlops_ray.errors import MlopsRayError, PredictionError, RequestError
+from mlops_ray.errors import DeadlineError, MlopsRayError, PredictionError, RequestError
 from mlops_ray.model import Signature
-from mlops_ray.serve.answer import Answer, Body, InferBody, PlainBody
-from mlops_ray.serve.http import (
-    Receive,
-    Response,
-    Scope,
-    Send,
-    error_response,
-    header,
-    json_response,
-    read_body,
-    send_response,
-)
-from mlops_ray.serve.openapi import docs_page, openapi_document
+from mlops_ray.serve.access import Access
+from mlops_ray.serve.answer import Answer, ArrowBody, Body, InferBody, PlainBody
+from mlops_ray.serve.asked import Asked
+from mlops_ray.serve.call import Call
+from mlops_ray.serve.docs_page import docs_page
+from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
+from mlops_ray.serve.in_flight import InFlight
+from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.request import IDENTITY_LENGTH, decoded
 from mlops_ray.serve.tensors import HEADER_LENGTH, tensor_metadata
 from mlops_ray.spec import Serve
+from mlops_ray.store import Role
 
 __all__ = ["Label", "ModelApp", "Startup", "new_request_id"]
 
-_INFER = ("infer", "predict")
+_ROLES: Mapping[str, Role] = {"predict": "infer", "infer": "infer", "arrow": "infer", "labels": "label"}
+"""What is sent, and what a key must be for to send it."""
 _DESCRIBED = ("", "ready", "openapi.json", "docs")
+# Reading this much of a stream takes less than handing it to another thread.
+_SMALL_STREAM = 32 * 1024
+# Narrow columns grow when they become float64, and memory is bounded by this.
+_MATRIX_PER_BODY = 8
 _log = logging.getLogger(__name__)
 Startup = Callable[[], Awaitable[None]]
 
@@ -51,18 +53,25 @@ class _Labels(msgspec.Struct, forbid_unknown_fields=True):
 class ModelApp(ABC):
     """Routes requests under `/v2/models/<name>`; subclasses say which version answers.
 
-    `startup` starts what runs beside the requests; it is called once, on the event loop that answers them.
+    `startup` starts what runs beside the requests; it is called once, on the event loop that answers them. `access`
+    says who may ask; without it anybody may.
     """
 
-    def __init__(self, name: str, serve: Serve, *, startup: Startup | None = None) -> None:
+    def __init__(
+        self, name: str, serve: Serve, *, startup: Startup | None = None, access: Access | None = None
+    ) -> None:
         self.name = name
         self._startup = startup
+        self._access = access or Access()
         self._serve = serve
         self._prefix = f"/v2/models/{name}"
+        self._usual = {f"{self._prefix}/{action}": (action, None) for action in _ROLES}
         self._labels = msgspec.json.Decoder(_Labels)
+        self._in_flight = InFlight(serve.max_ongoing_requests)
+        self._watch: asyncio.Task[None] | None = None
 
     @abstractmethod
-    async def answer(self, body: Body, *, version: int | None, started_s: float, request_id: str | None) -> Answer:
+    async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request; of one version where the path names it.
 
         Raises:
@@ -92,47 +101,52 @@ class ModelApp(ABC):
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         started_s = time.perf_counter()
-        request_id = header(scope, b"x-request-id").decode("latin-1")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if len(request_id) > IDENTITY_LENGTH:
             return error_response(f"x-request-id is longer than {IDENTITY_LENGTH} characters", 400)
         try:
-            return await self._route(scope, receive, started_s, request_id or None)
-        except RequestError as error:
+            action, named = self._usual.get(scope["path"]) or self._action(scope["path"])
+            if self._access.checks and (refusal := self._refusal(scope, headers, action)):
+                return refusal
+            version = None if named is None else self._version(named)
+            if action in _ROLES:
+                _allow(scope["method"], "POST")
+                return await self._take(Asked(action, version, headers, receive, started_s, request_id or None))
+            if action in _DESCRIBED:
+                _allow(scope["method"], "GET", "HEAD")
+            return self._describe(action, version)
+        except Exception as error:  # noqa: BLE001 - the border to a client
+            return self._failed(error, request_id)
+
+    def _failed(self, error: Exception, request_id: str) -> Response:
+        """Whatever is wrong in here, a client gets JSON and no stack trace."""
+        if isinstance(error, _MethodRefused):
+            return error_response(str(error), 405, request_id=request_id, allow=error.allowed)
+        if isinstance(error, RequestError):
             return error_response(error.message, error.status, path=error.path, request_id=request_id)
-        except PredictionError as error:
-            return error_response(str(error), 500, request_id=request_id)
-        except MlopsRayError as error:
+        if isinstance(error, PredictionError):
+            status = 504 if isinstance(error, DeadlineError) else 500
+            return error_response(str(error), status, request_id=request_id)
+        if isinstance(error, MlopsRayError):
             return error_response(str(error), 503, request_id=request_id)
-        except Exception:  # noqa: BLE001 - the border to a client
-            # Whatever is wrong in here, a client gets JSON and no stack trace.
-            _log.exception("request of %s not answered", self.name)
-            return error_response("the server failed to answer; its log says why", 500, request_id=request_id)
+        _log.error("request of %s not answered", self.name, exc_info=error)
+        return error_response("the server failed to answer; its log says why", 500, request_id=request_id)
 
-    async def _route(self, scope: Scope, receive: Receive, started_s: float, request_id: str | None) -> Response:
-        tail = self._tail(scope["path"])
-        method = scope["method"]
-        version: int | None = None
-        if tail[:1] == ["versions"] and len(tail) > 1:
-            version = self._version(tail[1])
-            tail = tail[2:]
-        action = "/".join(tail)
-        if action in _INFER:
-            _allow(method, "POST")
-            body = await self._body(scope, receive, action)
-            answer = await self.answer(body, version=version, started_s=started_s, request_id=request_id)
-            return body.respond(answer)
-        if action == "labels" and version is None:
-            _allow(method, "POST")
-            return await self._take_labels(scope, receive)
-        if action in _DESCRIBED:
-            _allow(method, "GET")
-        return self._describe(action, version)
+    # -- who asks for what --------------------------------------------------------------------------------------------
 
-    def _tail(self, path: str) -> list[str]:
+    def _action(self, path: str) -> tuple[str, str | None]:
+        """What a path asks for, and the version it names."""
         tail = path.removeprefix(self._prefix)
         if tail == path or tail[:1] not in ("", "/"):
             raise RequestError(f"no such path: {path}; expected one under {self._prefix}", status=404)
-        return [part for part in tail.split("/") if part]
+        parts = [part for part in tail.split("/") if part]
+        if parts[:1] == ["versions"] and len(parts) > 1:
+            action = "/".join(parts[2:])
+            if action == "labels":
+                raise RequestError(f"labels are sent to {self._prefix}/labels, whatever the version", status=404)
+            return action, parts[1]
+        return "/".join(parts), None
 
     def _version(self, text: str) -> int:
         served = {str(version): version for version in self.signatures()}
@@ -143,58 +157,127 @@ class ModelApp(ABC):
             )
         return served[text]
 
-    async def _body(self, scope: Scope, receive: Receive, action: str) -> Body:
-        body = await read_body(scope, receive, self._serve.max_body_bytes)
-        return InferBody(body, header(scope, HEADER_LENGTH)) if action == "infer" else PlainBody(body)
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes], action: str) -> Response | None:
+        """Why the caller may not ask now; None when it may."""
+        if action == "ready":
+            return None  # for load balancers
+        client = scope.get("client")
+        caller = self._access.check(headers, _ROLES.get(action), peer=client[0] if client else "")
+        if caller is None or caller.bucket is None:
+            return None
+        wait_s = caller.bucket.take(time.monotonic())
+        if not wait_s:
+            return None
+        message = f"key {caller.name!r} may ask {caller.bucket.per_s:g} times a second here, and asked more often"
+        return error_response(message, 429, retry_after_s=wait_s)
 
-    async def _take_labels(self, scope: Scope, receive: Receive) -> Response:
-        body = await read_body(scope, receive, self._serve.max_body_bytes)
-        labels = decoded(self._labels, body).labels
+    # -- what is sent -------------------------------------------------------------------------------------------------
+
+    async def _take(self, asked: Asked) -> Response:
+        """Take in a body and answer it, unless too many are in the works."""
+        if self._in_flight.full:
+            message = f"{self._in_flight.count} requests are being answered here, as many as serve.max_ongoing_requests"
+            return error_response(f"{message} allows", 503, request_id=asked.request_id or "")
+        with self._in_flight:
+            if asked.action == "labels":
+                return await self._take_labels(asked)
+            if asked.action == "arrow":
+                return await self._predict_bulk(asked)
+            return await self._predict(asked)
+
+    async def _predict(self, asked: Asked) -> Response:
+        deadline_s = asked.deadline_s(self._serve.deadline_ms)
+        content = await asked.content(limit_bytes=self._serve.max_body_bytes, deadline_s=deadline_s)
+        body: Body
+        if asked.action == "infer":
+            body = InferBody(content, asked.headers.get(HEADER_LENGTH, b""))
+            if body.timeout_s is not None:
+                deadline_s = min(deadline_s, asked.started_s + body.timeout_s)
+        else:
+            body = PlainBody(content)
+        answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, asked.version))
+        return body.respond(answer)
+
+    async def _predict_bulk(self, asked: Asked) -> Response:
+        """Many rows at once: no part of any rollout; the champion answers, or the version that the path names."""
+        asked.check_is_arrow()
+        deadline_s, limit_bytes = asked.deadline_s(self._serve.deadline_ms), self._serve.max_body_bytes
+        unit = asked.unit()
+        content = await asked.content(limit_bytes=limit_bytes, deadline_s=deadline_s)
+        body = ArrowBody(content, unit=unit, max_matrix_bytes=_MATRIX_PER_BODY * limit_bytes)
+        if len(content) > _SMALL_STREAM:
+            _, signature = self._signature(asked.version)
+            await asyncio.get_running_loop().run_in_executor(None, body.read, signature)
+        version, _ = self._signature(asked.version)
+        answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, version))
+        return body.respond(answer)
+
+    async def _take_labels(self, asked: Asked) -> Response:
+        deadline_s = asked.deadline_s(self._serve.deadline_ms)
+        content = await asked.content(limit_bytes=self._serve.max_body_bytes, deadline_s=deadline_s)
+        labels = decoded(self._labels, content).labels
         if not labels:
             raise RequestError("expected at least one label, found an empty list", "$.labels")
         await self.keep_labels(labels)
         return json_response({"kept": len(labels)})
 
-    def _describe(self, action: str, version: int | None) -> Response:
+    # -- what is described --------------------------------------------------------------------------------------------
+
+    def _signature(self, version: int | None) -> tuple[int, Signature]:
+        """The version that answers, and what it takes."""
         served = self.signatures()
-        signature = served[version] if version is not None else next(iter(served.values()), None)
-        if signature is None:
+        found = version if version is not None else next(iter(served), None)
+        if found is None:
             raise RequestError(f"model {self.name!r} has no version in memory yet", status=503)
-        shown = str(version if version is not None else next(iter(served)))
+        if found not in served:
+            raise RequestError(f"model {self.name!r} serves version {found} no longer", status=404)
+        return found, served[found]
+
+    def _describe(self, action: str, version: int | None) -> Response:
+        shown, signature = self._signature(version)
+        described = Described(self.name, signature, str(shown), self._serve, keys=self._access.required)
         if action == "":
-            return json_response(self._metadata(signature, served))
+            return json_response(self._metadata(signature))
         if action == "ready":
-            return json_response({"name": self.name, "ready": True, "version": shown})
+            return json_response({"name": self.name, "ready": True, "version": str(shown)})
         if action == "openapi.json":
-            return json_response(openapi_document(self.name, signature, shown))
+            return json_response(openapi_document(described))
         if action == "docs":
-            return docs_page(self.name, signature, shown)
+            return docs_page(described)
         raise RequestError(
-            f"no such path under {self._prefix}: {action!r}; expected infer, predict, labels, ready, docs, "
+            f"no such path under {self._prefix}: {action!r}; expected infer, predict, arrow, labels, ready, docs, "
             "openapi.json or versions/<version>/...",
             status=404,
         )
 
-    def _metadata(self, signature: Signature, served: Mapping[int, Signature]) -> dict[str, Any]:
+    def _metadata(self, signature: Signature) -> dict[str, Any]:
         return {
             "name": self.name,
-            "versions": [str(v) for v in served],
+            "versions": [str(v) for v in self.signatures()],
             "platform": f"mlops_ray_{signature.task}",
             **tensor_metadata(signature),
         }
 
+    # -- life ---------------------------------------------------------------------------------------------------------
+
     async def shutdown(self) -> None:  # noqa: B027 - nothing to hand over is a good answer
-        """Hand over what was recorded; called once when the replica ends."""
+        """Hand over what was recorded; called once when the replica ends, after the last request was answered."""
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                if self._access.required:
+                    self._watch = asyncio.get_running_loop().create_task(self._access.watch())
                 if self._startup is not None:
                     await self._startup()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                if not await self._in_flight.drained(self._serve.deadline_ms / 1000):
+                    _log.warning("%d requests of %s were not answered in time", self._in_flight.count, self.name)
                 await self.shutdown()
+                if self._watch is not None:
+                    self._watch.cancel()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -204,6 +287,14 @@ def new_request_id() -> str:
     return uuid.uuid4().hex
 
 
-def _allow(method: str, expected: str) -> None:
-    if method != expected and not (expected == "GET" and method == "HEAD"):
-        raise RequestError(f"method {method} is not for this path; expected {expected}", status=405)
+class _MethodRefused(Exception):
+    """A method that is not for a path."""
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        self.allowed = ", ".join(allowed)
+        super().__init__(f"method {method} is not for this path; expected {allowed[0]}")
+
+
+def _allow(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise _MethodRefused(method, allowed)

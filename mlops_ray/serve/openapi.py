@@ -1,128 +1,172 @@
-"""The OpenAPI document of a model and a page to read it, both made from the signature."""
+"""The OpenAPI document of a model, made from its signature and its limits."""
 
-import html
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from mlops_ray.model import InputColumn, Signature
-from mlops_ray.serve.http import Response
+from mlops_ray.model import Signature
+from mlops_ray.serve.arrow_rows import ARROW_STREAM
+from mlops_ray.serve.openapi_schemas import schemas
+from mlops_ray.serve.request import IDENTITY_LENGTH
+from mlops_ray.spec import Serve
 
-__all__ = ["docs_page", "example_record", "openapi_document"]
+__all__ = ["Described", "openapi_document"]
 
-_JSON_TYPES = {"float": "number", "int": "integer", "bool": "boolean", "category": "string"}
-_EXAMPLES: dict[str, Any] = {"float": 1.5, "int": 1, "bool": True, "category": "text"}
+Node = dict[str, Any]
+_ARROW = ARROW_STREAM.decode()
+_BINARY: Node = {"schema": {"type": "string", "format": "binary"}}
+_ERRORS = {
+    "400": "not valid JSON, tensors or stream, or a header that cannot be read",
+    "401": "no API key, or one that is not known",
+    "403": "the key is for something else, or keys are off and the request comes from another machine",
+    "404": "no such version here",
+    "405": "another method is for this path",
+    "413": "too many rows or bytes",
+    "415": "a content encoding or content type that is not taken",
+    "422": "a field, tensor or column is missing, unknown, of a wrong type or has a wrong value",
+    "429": "the key asked more often than it may",
+    "500": "the model failed",
+    "503": "as many requests as are allowed are being answered, or the state is not known; retry",
+    "504": "there was no answer before the deadline",
+}
+_ALWAYS = ("401", "403", "404", "405", "500")
+_HEADERS: dict[str, dict[str, Node]] = {
+    "401": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    "405": {"Allow": {"schema": {"type": "string"}}},
+    "415": {"Accept-Encoding": {"schema": {"type": "string"}}},
+    "429": {"Retry-After": {"schema": {"type": "integer", "minimum": 1}}},
+    "503": {"Retry-After": {"schema": {"type": "integer", "minimum": 1}}},
+}
+_REQUEST_ID: Node = {
+    "name": "x-request-id",
+    "in": "header",
+    "description": "what the answer and its record are called, unless the body says so",
+    "schema": {"type": "string", "maxLength": IDENTITY_LENGTH},
+}
+_TIMEOUT: Node = {
+    "name": "x-request-timeout-ms",
+    "in": "header",
+    "description": "when the client gives up; shortens the deadline of the model, and never lengthens it",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
+_UNIT: Node = {
+    "name": "x-unit",
+    "in": "header",
+    "description": "whom all rows of the stream are for",
+    "schema": {"type": "string", "maxLength": IDENTITY_LENGTH},
+}
+_BINARY_LENGTH: Node = {
+    "name": "inference-header-content-length",
+    "in": "header",
+    "description": "bytes of the JSON part, where binary tensors follow it",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_VERSION: Node = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "a version in memory: the champion, the one under delivery, or the previous one while it is warm",
+    "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,9}$"},
+}
 
 
-def example_record(signature: Signature) -> dict[str, Any]:
-    """A record that the model accepts."""
-    return {c.name: c.categories[0] if c.categories else _EXAMPLES[c.type] for c in signature.inputs}
+@dataclass(frozen=True)
+class Described:
+    """What the document and the page are about; `keys` is whether requests need one."""
+
+    name: str
+    signature: Signature
+    version: str
+    serve: Serve
+    keys: bool = False
+
+    @property
+    def base(self) -> str:
+        """Path of the model."""
+        return f"/v2/models/{self.name}"
 
 
-def openapi_document(name: str, signature: Signature, version: str) -> dict[str, Any]:
+def openapi_document(described: Described) -> Node:
     """OpenAPI 3.1 of the model's routes."""
-    errors = {
-        code: {"description": text, "content": _json({"$ref": "#/components/schemas/Error"})}
-        for code, text in (
-            ("400", "not valid JSON"),
-            ("413", "too many rows or bytes"),
-            ("422", "a field is missing, extra or of a wrong type"),
-            ("503", "no capacity or not ready; retry"),
-        )
-    }
-    base = f"/v2/models/{name}"
-
-    def post(summary: str, request: str, answer: str) -> dict[str, Any]:
-        body = {"required": True, "content": _json({"$ref": f"#/components/schemas/{request}"})}
-        good = {"200": {"description": "OK", "content": _json({"$ref": f"#/components/schemas/{answer}"})}}
-        return {"post": {"summary": summary, "requestBody": body, "responses": good | errors}}
-
-    def get(summary: str) -> dict[str, Any]:
-        return {"get": {"summary": summary, "responses": {"200": {"description": "OK", "content": _json({})}}}}
-
-    return {
+    base, version = described.base, f"{described.base}/versions/{{version}}"
+    named = {path: item | {"parameters": [_VERSION]} for path, item in _described(version, "of one version").items()}
+    sent = {path: item | {"parameters": [_VERSION]} for path, item in _sent(version, ", one version").items()}
+    labels = _post("Send outcomes of answered requests", _json("Labels"), {"200": _answer(_json("Kept"))})
+    paths = {**_described(base, "of the model"), **_sent(base, ""), f"{base}/labels": {"post": labels}, **named, **sent}
+    document: Node = {
         "openapi": "3.1.0",
-        "info": {"title": f"Model {name}", "version": version},
-        "paths": {
-            base: get("Metadata: versions, inputs and outputs"),
-            f"{base}/ready": get("Whether the model answers"),
-            f"{base}/predict": post("Predict plain JSON records", "PredictRequest", "PredictAnswer"),
-            f"{base}/infer": post("Predict, Open Inference Protocol v2", "InferRequest", "InferAnswer"),
-            f"{base}/labels": post("Send outcomes of answered requests", "Labels", "Kept"),
-        },
-        "components": {"schemas": _schemas(signature)},
-    }
-
-
-def docs_page(name: str, signature: Signature, version: str) -> Response:
-    """A page that shows the inputs and a request to try, without anything from another site."""
-    rows = "".join(
-        f"<tr><td><code>{html.escape(c.name)}</code></td><td>{c.type}</td><td>{'yes' if c.nullable else 'no'}</td>"
-        f"<td>{html.escape(', '.join(c.categories))}</td></tr>"
-        for c in signature.inputs
-    )
-    example = json.dumps({"records": [example_record(signature)]}, indent=2)
-    command = f"curl -X POST $URL/v2/models/{name}/predict -H 'content-type: application/json' -d '{example}'"
-    page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(name)}</title>
-<style>body{{font:16px system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
-table{{border-collapse:collapse}}td,th{{border:1px solid #ccc;padding:.3rem .6rem;text-align:left}}
-pre{{background:#f4f4f4;padding:1rem;overflow:auto}}</style>
-<h1>Model <code>{html.escape(name)}</code>, version {html.escape(version)}</h1>
-<p>Task: {signature.task}. Routes: <code>POST predict</code> (plain JSON records), <code>POST infer</code> (Open
-Inference Protocol v2), <code>POST labels</code> (outcomes by request id), <code>GET ready</code>,
-<a href="openapi.json">openapi.json</a>.</p>
-<h2>Inputs</h2><table>
-<tr><th>name</th><th>type</th><th>may be null</th><th>known categories</th></tr>{rows}</table>
-<h2>Try it</h2><pre>{html.escape(command)}</pre></html>"""
-    return Response(page.encode(), 200, b"text/html; charset=utf-8")
-
-
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
-
-
-def _schemas(signature: Signature) -> dict[str, Any]:
-    record = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [c.name for c in signature.inputs if not c.nullable],
-        "properties": {c.name: _field(c) for c in signature.inputs},
-    }
-    if signature.unit is not None:
-        record["properties"][signature.unit] = {"type": ["string", "integer", "null"]}  # type: ignore[index]
-    tensor = _object(["name", "shape", "datatype"], name="string", shape="array", datatype="string", data="array")
-    identity = {"request_id": "string", "model_name": "string", "model_version": "string", "role": "string"}
-    return {
-        "Record": record,
-        "PredictRequest": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["records"],
-            "properties": {
-                "records": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Record"}},
-                "unit": {"type": ["string", "integer", "null"]},
-                "request_id": {"type": ["string", "null"]},
+        "info": {"title": f"Model {described.name}", "version": described.version},
+        "paths": paths,
+        "components": {
+            "schemas": schemas(described.signature, described.serve),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, mlr_..."},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
         },
-        "PredictAnswer": _object([*identity, "epoch", "predictions"], **identity, epoch="integer", predictions="array"),
-        "Tensor": tensor,
-        "InferRequest": _list_of("inputs", "Tensor"),
-        "InferAnswer": _list_of("outputs", "Tensor"),
-        "Labels": _list_of("labels", "Label"),
-        "Label": _object(["request_id", "label"], request_id="string", label="number", row="integer"),
-        "Kept": _object(["kept"], kept="integer"),
-        "Error": _object(["error"], error="string", path="string", request_id="string"),
+    }
+    if described.keys:
+        document["security"] = [{"bearer": []}, {"key": []}]
+    return document
+
+
+def _described(base: str, of: str) -> dict[str, Node]:
+    anything: Node = {"application/json": {"schema": {"type": "object"}}}
+    page: Node = {"text/html": {"schema": {"type": "string"}}}
+    ready = _get(f"Whether it answers, {of}; needs no key", _json("Ready"))
+    return {
+        base: {"get": _get(f"Versions, inputs and outputs {of}", _json("Metadata"))},
+        f"{base}/ready": {"get": ready | {"security": []}},
+        f"{base}/openapi.json": {"get": _get(f"This document, {of}", anything)},
+        f"{base}/docs": {"get": _get(f"A page about it, {of}", page)},
     }
 
 
-def _field(column: InputColumn) -> dict[str, Any]:
-    kind = _JSON_TYPES[column.type]
-    return {"type": [kind, "null"] if column.nullable else kind}
+def _sent(base: str, which: str) -> dict[str, Node]:
+    predict = _post(
+        f"Predict plain JSON records{which}", _json("PredictRequest"), {"200": _answer(_json("PredictAnswer"))}
+    )
+    binary = {"application/octet-stream": _BINARY}
+    infer = _post(
+        f"Predict, Open Inference Protocol v2{which}",
+        _json("InferRequest") | binary,
+        {"200": _answer(_json("InferAnswer") | binary)},
+        _BINARY_LENGTH,
+    )
+    arrow = _post(
+        f"Predict many rows, Apache Arrow{which}", {_ARROW: _BINARY}, {"200": _answer({_ARROW: _BINARY})}, _UNIT
+    )
+    return {
+        f"{base}/predict": {"post": predict},
+        f"{base}/infer": {"post": infer},
+        f"{base}/arrow": {"post": arrow},
+    }
 
 
-def _object(required: list[str], **fields: str) -> dict[str, Any]:
-    return {"type": "object", "required": required, "properties": {k: {"type": v} for k, v in fields.items()}}
+def _post(summary: str, request: Node, good: Node, *parameters: Node) -> Node:
+    return {
+        "summary": summary,
+        "parameters": [_REQUEST_ID, _TIMEOUT, *parameters],
+        "requestBody": {"required": True, "content": request},
+        "responses": good | _errors(tuple(_ERRORS)),
+    }
 
 
-def _list_of(field: str, item: str) -> dict[str, Any]:
-    items = {"type": "array", "minItems": 1, "items": {"$ref": f"#/components/schemas/{item}"}}
-    return {"type": "object", "required": [field], "properties": {field: items}}
+def _get(summary: str, content: Node) -> Node:
+    return {"summary": summary, "responses": {"200": _answer(content)} | _errors((*_ALWAYS, "400", "429", "503"))}
+
+
+def _errors(codes: Sequence[str]) -> Node:
+    return {code: _answer(_json("Error"), _ERRORS[code]) | _headers(code) for code in sorted(codes)}
+
+
+def _headers(code: str) -> Node:
+    return {"headers": _HEADERS[code]} if code in _HEADERS else {}
+
+
+def _answer(content: Node, description: str = "OK") -> Node:
+    return {"description": description, "content": content}
+
+
+def _json(name: str) -> Node:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}

@@ -6,8 +6,10 @@ from collections import deque
 from typing import Any, Protocol
 
 from mlops_ray.errors import RequestError
+from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.model_app import Label
-from mlops_ray.serve.recorder import Handover, Recorder
+from mlops_ray.serve.pairing import with_paired_scores
+from mlops_ray.serve.recorder import Handover, Recorder, Served
 
 __all__ = ["Mailbox", "Outbox"]
 
@@ -31,11 +33,12 @@ class Mailbox(Protocol):
 class Outbox:
     """Hands over every `flush_s`; what could not be delivered is kept and offered again under the same name."""
 
-    def __init__(self, mailbox: Mailbox, *, replica: str, flush_s: float) -> None:
-        self.recorder = Recorder(replica)
+    def __init__(self, mailbox: Mailbox, *, replica: str, flush_s: float, captured: Captured | None = None) -> None:
+        self.recorder = Recorder(replica, captured=captured)
         self._mailbox = mailbox
         self._replica = replica
         self._flush_s = flush_s
+        self._taken: list[Served] = []
         self._pending: deque[Handover] = deque()
         self._label_batches = 0
         self._task: asyncio.Task[None] | None = None
@@ -50,10 +53,14 @@ class Outbox:
         As long as a batch waits, new records stay in the recorder, which is bounded and counts what it drops.
         """
         await self._deliver()
-        served = self.recorder.take()
-        if served:
+        if not self._taken:
+            self._taken = self.recorder.take()
+        if self._taken:
+            # Whoever interrupts this finds everything where it was.
+            paired = await with_paired_scores(self._taken)
             loop = asyncio.get_running_loop()
-            self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, served))
+            self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, paired))
+            self._taken = []
             await self._deliver()
 
     async def close(self) -> None:

@@ -11,13 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlops_ray import drift
-from mlops_ray.model import InputColumn, Signature
+from mlops_ray.model import Signature
 from mlops_ray.records import served_schema
+from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.loaded import LoadedModel
+from mlops_ray.spec import Capture
 
 __all__ = ["Handover", "Recorder", "Served"]
 
-UNSEEN = "<unseen>"
 _HOUR_S = 3600
 
 
@@ -43,6 +44,12 @@ class Served(msgspec.Struct, frozen=True, gc=False):
     matrix: NDArray[np.float64]
     scores: NDArray[np.float64]
     encoded_by: LoadedModel
+    share: float = 0.0
+    queue_ms: float = 0.0
+    predict_ms: float = 0.0
+    paired_scores: NDArray[np.float64] | None = None
+    to_pair: bool = False
+    """Whether the champion is to score the rows, too, before the records are handed over."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +61,30 @@ class Handover:
     version: int
     records: pa.Table
     profile: bytes
+    dropped: int = 0
+    """Rows for which there was no room since the hand-over before."""
+    dropped_copies: int = 0
+    """Copies of requests that a shadow was not asked for, for the same reason, since then."""
 
 
 class Recorder:
     """Bounded memory of served requests; what does not fit is dropped and counted, never waited for."""
 
-    def __init__(self, replica: str, *, capacity_rows: int = 200_000) -> None:
+    def __init__(self, replica: str, *, captured: Captured | None = None, capacity_rows: int = 200_000) -> None:
         self._replica = replica
+        self._captured = captured or Captured(Capture(), replica)
         self._capacity_rows = capacity_rows
         self._served: list[Served] = []
         self._rows = 0
         self._numbers = itertools.count()
         self.dropped_rows = 0
+        self.dropped_copies = 0
+        self._reported = (0, 0)
 
     def add(self, served: Served) -> None:
-        """Remember one request."""
+        """Remember one request, unless the spec says that none is kept."""
+        if not self._captured.enabled:
+            return
         rows = len(served.scores)
         if self._rows + rows > self._capacity_rows:
             self.dropped_rows += rows
@@ -95,8 +111,21 @@ class Recorder:
     def _handover(self, version: int, served: Sequence[Served]) -> Handover:
         bundle = served[0].encoded_by.bundle
         profile = _profile(served, bundle.reference)
-        name = f"{self._replica}-{next(self._numbers):08d}"
-        return Handover(name, served[0].time_s, version, _table(served, bundle.signature), profile.to_bytes())
+        dropped, copies = self._newly_dropped()
+        return Handover(
+            name=f"{self._replica}-{next(self._numbers):08d}",
+            time_s=served[0].time_s,
+            version=version,
+            records=_table(served, bundle.signature, self._captured),
+            profile=profile.to_bytes(),
+            dropped=dropped,
+            dropped_copies=copies,
+        )
+
+    def _newly_dropped(self) -> tuple[int, int]:
+        now, before = (self.dropped_rows, self.dropped_copies), self._reported
+        self._reported = now
+        return now[0] - before[0], now[1] - before[1]
 
 
 def _profile(served: Sequence[Served], reference: drift.ReferenceProfile) -> drift.Profile:
@@ -110,7 +139,7 @@ def _profile(served: Sequence[Served], reference: drift.ReferenceProfile) -> dri
     return drift.fold(reference, np.column_stack((features, scores)))
 
 
-def _table(served: Sequence[Served], signature: Signature) -> pa.Table:
+def _table(served: Sequence[Served], signature: Signature, captured: Captured) -> pa.Table:
     counts = [len(s.scores) for s in served]
 
     def repeat(values: Sequence[Any], dtype: Any) -> NDArray[Any]:
@@ -118,36 +147,33 @@ def _table(served: Sequence[Served], signature: Signature) -> pa.Table:
 
     matrix = np.concatenate([s.matrix for s in served])
     scores = np.concatenate([s.scores for s in served])
-    features = pa.StructArray.from_arrays(
-        [_column(column, matrix[:, i]) for i, column in enumerate(signature.inputs)], names=list(signature.names)
-    )
+    features = captured.features(signature, matrix)
+    request_ids = [s.request_id for s in served]
     row = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
     columns: list[Any] = [
-        repeat([s.request_id for s in served], object),
+        repeat(request_ids, object),
         row,
-        repeat([s.unit for s in served], object),
+        repeat(captured.units([s.unit for s in served], request_ids), object),
         repeat([s.time_s for s in served], np.float64),
         repeat([s.version for s in served], np.int64),
         repeat([s.role for s in served], object),
         repeat([s.assigned for s in served], object),
         repeat([s.canary for s in served], np.int64),
         repeat([s.epoch for s in served], np.int64),
+        repeat([s.share for s in served], np.float64),
         repeat([s.status for s in served], np.int16),
         repeat([s.error for s in served], object),
         repeat([s.latency_ms for s in served], np.float64),
+        repeat([s.queue_ms for s in served], np.float64),
+        repeat([s.predict_ms for s in served], np.float64),
         pa.array(scores, from_pandas=True),
+        pa.array(np.concatenate([_paired(s) for s in served]), from_pandas=True),
         features,
     ]
-    schema = served_schema(features.type)
+    schema = served_schema(features.type, captured.not_kept(signature))
     arrays = [c if isinstance(c, pa.Array) else pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _column(column: InputColumn, values: NDArray[np.float64]) -> pa.Array:
-    """A matrix column in the type of the feature; a category that the signature does not know becomes <unseen>."""
-    if column.type == "category":
-        vocabulary = pa.array([*column.categories, UNSEEN])
-        codes = pa.array(np.nan_to_num(values).astype(np.int32), mask=np.isnan(values))
-        return vocabulary.take(codes)
-    kind = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}[column.type]
-    return pa.array(values, from_pandas=True).cast(kind, safe=False)
+def _paired(served: Served) -> NDArray[np.float64]:
+    return np.full(len(served.scores), np.nan) if served.paired_scores is None else served.paired_scores

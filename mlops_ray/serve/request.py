@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature
 
-__all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "Rows", "RowsDecoder", "decoded"]
+__all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "decoded"]
 
 IDENTITY_LENGTH = 256
 """Characters in a request id or a unit, at most: they are kept with every record."""
 
-_MAX_TEXT = 4096
+LONGEST_TEXT = 4096
+"""Characters in a category, at most."""
 # An int column is kept as int64.
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 # what a float64 matrix holds without loss
@@ -121,7 +122,7 @@ def _row_type(signature: Signature) -> type[msgspec.Struct]:
 
 def _python_type(column: InputColumn) -> Any:
     return {"float": float, "int": _Exact, "bool": bool}.get(
-        column.type, Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
+        column.type, Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
     )
 
 

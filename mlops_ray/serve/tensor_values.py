@@ -12,7 +12,7 @@ from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn
 from mlops_ray.serve.request import IDENTITY_LENGTH, LARGEST_INTEGER
 
-__all__ = ["NUMPY", "Tensor", "as_unit", "encode_tensor", "first_unit", "tensor_values"]
+__all__ = ["DATATYPES", "NUMPY", "Tensor", "as_unit", "check_values", "encode_tensor", "first_unit", "tensor_values"]
 
 NUMPY = {
     "BOOL": np.dtype("?"),
@@ -30,12 +30,13 @@ NUMPY = {
 }
 _INTEGERS = tuple(name for name in NUMPY if "INT" in name)
 _FLOATS = ("FP16", "FP32", "FP64")
-_ACCEPTED = {
+DATATYPES = {
     "float": (*_FLOATS, *_INTEGERS),
     "int": (*_INTEGERS, *_FLOATS),
     "bool": ("BOOL", *_INTEGERS),
     "category": ("BYTES",),
 }
+"""What a tensor of a feature of each type may be of."""
 # What JSON values a tensor may have; int or float for every other datatype.
 _JSON_TYPES: dict[str, tuple[type, ...]] = {"BYTES": (str,), "BOOL": (bool, int, float)}
 _NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
@@ -80,7 +81,7 @@ def encode_tensor(column: InputColumn, tensor: Tensor, values: NDArray[Any]) -> 
         RequestError: the tensor is of another type than the column, or a value is not one of the column's.
     """
     path = f"$.inputs[{column.name}]"
-    accepted = _ACCEPTED[column.type]
+    accepted = DATATYPES[column.type]
     if tensor.datatype not in accepted:
         raise RequestError(f"tensor {column.name!r} must be of {' or '.join(accepted)}, found {tensor.datatype}", path)
     if column.type == "category":
@@ -88,8 +89,27 @@ def encode_tensor(column: InputColumn, tensor: Tensor, values: NDArray[Any]) -> 
         encoded = np.array([np.nan if v is None else column.codes.get(v, unseen) for v in values], dtype=np.float64)
     else:
         encoded = values.astype(np.float64)
-    _check_values(column, encoded, path)
+    check_values(column, encoded, path)
     return encoded
+
+
+def check_values(column: InputColumn, encoded: NDArray[np.float64], path: str) -> None:
+    """Whether all of the encoded values (n,) are ones that plain JSON could have said.
+
+    Raises:
+        RequestError: null where none may be, infinity, a fraction in an int column, or no bool in a bool column.
+    """
+    null = np.isnan(encoded)
+    if null.any():
+        if not column.nullable:
+            raise RequestError(f"null or NaN in {column.name!r}, which must have a value in every row", path)
+        encoded = encoded[~null]
+    if not np.isfinite(encoded).all():
+        raise RequestError(f"infinite value in {column.name!r}", path)
+    if column.type == "int" and ((encoded != np.floor(encoded)) | (abs(encoded) > LARGEST_INTEGER)).any():
+        raise RequestError(f"{column.name!r} must have whole numbers between -2**53 and 2**53", path)
+    if column.type == "bool" and not ((encoded == 0.0) | (encoded == 1.0)).all():
+        raise RequestError(f"{column.name!r} must have true or false", path)
 
 
 def first_unit(values: NDArray[Any], path: str) -> str | None:
@@ -172,16 +192,3 @@ def _strings(raw: bytes, path: str) -> list[str]:
     except (struct.error, UnicodeDecodeError) as error:
         raise RequestError(f"BYTES data is damaged: {error}", path, 400) from None
     return values
-
-
-def _check_values(column: InputColumn, encoded: NDArray[np.float64], path: str) -> None:
-    null = np.isnan(encoded)
-    if null.any() and not column.nullable:
-        raise RequestError(f"null or NaN in tensor {column.name!r}, which must have a value in every row", path)
-    present = encoded[~null]
-    if not np.isfinite(present).all():
-        raise RequestError(f"infinite value in tensor {column.name!r}", path)
-    if column.type == "int" and ((present != np.floor(present)) | (abs(present) > LARGEST_INTEGER)).any():
-        raise RequestError(f"tensor {column.name!r} must have whole numbers between -2**53 and 2**53", path)
-    if column.type == "bool" and not np.isin(present, (0.0, 1.0)).all():
-        raise RequestError(f"tensor {column.name!r} must have true or false", path)

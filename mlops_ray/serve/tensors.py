@@ -16,15 +16,35 @@ from mlops_ray.serve.http import Response, json_response
 from mlops_ray.serve.request import IDENTITY_LENGTH, Rows, decoded
 from mlops_ray.serve.tensor_values import NUMPY, Tensor, as_unit, encode_tensor, first_unit, tensor_values
 
-__all__ = ["TensorDecoder", "encode_outputs", "tensor_metadata"]
+__all__ = [
+    "HEADER_LENGTH",
+    "InferRequest",
+    "TensorDecoder",
+    "encode_outputs",
+    "infer_request",
+    "tensor_metadata",
+]
 
 HEADER_LENGTH = b"inference-header-content-length"
 _PREFERRED = {"float": "FP64", "int": "INT64", "bool": "BOOL", "category": "BYTES"}
 
 
+class _OutputParameters(msgspec.Struct):
+    binary_data: bool | None = None
+
+
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: _OutputParameters = msgspec.field(default_factory=_OutputParameters)
+
+
+class _Parameters(msgspec.Struct):
+    """Those that say something here; a client may send others."""
+
+    binary_data_output: bool = False
+    timeout: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    """Microseconds, as the protocol has it; 0 is as long as it takes."""
+    unit: Any = None
 
 
 class InferRequest(msgspec.Struct):
@@ -32,8 +52,26 @@ class InferRequest(msgspec.Struct):
 
     inputs: list[Tensor]
     id: Annotated[str, msgspec.Meta(max_length=IDENTITY_LENGTH)] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = msgspec.field(default_factory=_Parameters)
     outputs: list[_Output] = []
+
+    @property
+    def timeout_s(self) -> float | None:
+        """After how long the client gives up."""
+        return self.parameters.timeout / 1e6 if self.parameters.timeout else None
+
+
+_request_decoder = msgspec.json.Decoder(InferRequest)
+
+
+def infer_request(body: bytes, header_length: bytes) -> tuple[InferRequest, bytes]:
+    """The JSON part of an infer request, and its binary data.
+
+    Raises:
+        RequestError: 400 for what is no infer request, 422 with the path of a field that is not as expected.
+    """
+    json_part, binary = _split(body, header_length)
+    return decoded(_request_decoder, json_part), binary
 
 
 class TensorDecoder:
@@ -45,26 +83,24 @@ class TensorDecoder:
         self._unit = signature.unit
         self._max_rows = max_rows
         self._outputs = [output["name"] for output in tensor_metadata(signature)["outputs"]]
-        self._decoder = msgspec.json.Decoder(InferRequest)
 
-    def decode(self, body: bytes, header_length: bytes) -> tuple[Rows, InferRequest]:
-        """The rows of an infer request, and its JSON part.
+    def rows(self, request: InferRequest, binary: bytes) -> Rows:
+        """The rows of an infer request.
 
         Raises:
-            RequestError: 400 for what is no infer request, 422 with the tensor's path for a wrong one.
+            RequestError: 422 with the path of a tensor that is not as expected, 400 for damaged binary data, 413 for
+                more rows than allowed.
         """
-        json_part, binary = _split(body, header_length)
-        request = decoded(self._decoder, json_part)
         for i, output in enumerate(request.outputs):
             if output.name not in self._outputs:
                 known = ", ".join(self._outputs)
                 raise RequestError(f"unknown output {output.name!r}; expected {known}", f"$.outputs[{i}].name")
         values = self._values(request.inputs, binary)
-        unit = as_unit(request.parameters.get("unit"), "$.parameters.unit")
+        unit = as_unit(request.parameters.unit, "$.parameters.unit")
         if self._unit is not None and self._unit in values:
             unit = unit or first_unit(values.pop(self._unit), f"$.inputs[{self._unit}]")
         tensors = {tensor.name: tensor for tensor in request.inputs}
-        return Rows(self._matrix(tensors, values), request.id, unit), request
+        return Rows(self._matrix(tensors, values), request.id, unit)
 
     def _values(self, tensors: Sequence[Tensor], binary: bytes) -> dict[str, NDArray[Any]]:
         values: dict[str, NDArray[Any]] = {}
@@ -76,7 +112,7 @@ class TensorDecoder:
             if size is None:
                 values[tensor.name] = tensor_values(tensor, None, path)
                 continue
-            if not isinstance(size, int) or size < 0 or offset + size > len(binary):
+            if isinstance(size, bool) or not isinstance(size, int) or size < 0 or offset + size > len(binary):
                 left = len(binary) - offset
                 raise RequestError(
                     f"binary_data_size of tensor {tensor.name!r} is {size!r}, but {left} bytes of binary data are left",
@@ -125,14 +161,14 @@ def tensor_metadata(signature: Signature) -> dict[str, list[dict[str, Any]]]:
 
 def encode_outputs(request: InferRequest, answer: Mapping[str, Any], outputs: Mapping[str, NDArray[Any]]) -> Response:
     """The infer answer: the tensors that `request` asks for, as JSON, or as binary where it asks so."""
-    wanted = {o.name: o.parameters for o in request.outputs} or dict.fromkeys(outputs, request.parameters)
+    wanted = {o.name: o.parameters.binary_data for o in request.outputs} or dict.fromkeys(outputs)
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
-    for name, parameters in wanted.items():
+    for name, as_binary in wanted.items():
         values = outputs[name]
         datatype = "INT64" if values.dtype.kind == "i" else "FP64"
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
-        if parameters.get("binary_data", request.parameters.get("binary_data_output", False)):
+        if request.parameters.binary_data_output if as_binary is None else as_binary:
             binary.append(values.astype(NUMPY[datatype]).tobytes())
             tensor["parameters"] = {"binary_data_size": len(binary[-1])}
         else:

@@ -1,18 +1,22 @@
 """A replica of a version under delivery: answers the front door's calls, and requests that name the version."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.errors import PredictionError, RequestError
 from mlops_ray.model import Signature
+from mlops_ray.serve.access import Access
 from mlops_ray.serve.answer import Answer, Body
+from mlops_ray.serve.call import Call
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.recorder import Served
+from mlops_ray.serve.remote_version import NO_ROOM, Outcome
 from mlops_ray.spec import Serve
 
 __all__ = ["VersionDoor"]
@@ -22,36 +26,48 @@ class VersionDoor(ModelApp):
     """Hosts exactly one version."""
 
     def __init__(
-        self, name: str, serve: Serve, *, model: LoadedModel, outbox: Outbox, startup: Startup | None = None
+        self,
+        name: str,
+        serve: Serve,
+        *,
+        model: LoadedModel,
+        outbox: Outbox,
+        startup: Startup | None = None,
+        access: Access | None = None,
     ) -> None:
-        super().__init__(name, serve, startup=startup)
+        super().__init__(name, serve, startup=startup, access=access)
         self._model = model
         self._outbox = outbox
-        self._deadline_s = serve.deadline_ms / 1000
 
-    async def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64] | str:
-        """Scores (n,) for the front door, or the sentence that says why there are none."""
+    async def predict_many(self, matrices: Sequence[NDArray[np.float64]], left_s: Sequence[float]) -> list[Outcome]:
+        """An outcome for each request of the front door; see `RemoteVersion.predict_many`.
+
+        Each of them goes its own way through the model, so that what it takes is as true of a request that came in
+        company as of one that came alone; where the spec asks for batching, they meet again there.
+        """
+        return await asyncio.gather(*map(self._outcome, matrices, left_s))
+
+    async def _outcome(self, matrix: NDArray[np.float64], left_s: float) -> Outcome:
         try:
-            return await self._model.predict(matrix, deadline_s=self._deadline_s)
+            predicted = await self._model.predict(matrix, deadline_s=left_s)
         except PredictionError as error:
-            return str(error)
+            return None, str(error), 0.0, 0.0
+        except RequestError:  # too many rows wait already
+            return NO_ROOM
+        except Exception as error:  # noqa: BLE001 - the border of one request to the others in its call
+            return None, f"model version {self._model.version} failed: {type(error).__name__}: {error}", 0.0, 0.0
+        return predicted.scores, None, predicted.queue_ms, predicted.predict_ms
 
     def signatures(self) -> Mapping[int, Signature]:
         """The one version."""
         return {self._model.version: self._model.signature}
 
-    async def answer(
-        self,
-        body: Body,
-        *,
-        version: int | None,  # noqa: ARG002 - it has only one
-        started_s: float,
-        request_id: str | None,
-    ) -> Answer:
+    async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request that names the version; no part of any rollout."""
         rows = body.rows(self._model.decoders)
-        identity = rows.request_id or request_id or new_request_id()
-        scores = await self._model.predict(rows.matrix, deadline_s=self._deadline_s)
+        identity = rows.request_id or call.request_id or new_request_id()
+        predicted = await self._model.predict(rows.matrix, deadline_s=call.left_s())
+        scores = predicted.scores
         answer = Answer(identity, self.name, self._model.version, "direct", 0, self._model.signature.task, scores)
         self._outbox.recorder.add(
             Served(
@@ -65,9 +81,11 @@ class VersionDoor(ModelApp):
                 epoch=0,
                 status=200,
                 error=None,
-                latency_ms=(time.perf_counter() - started_s) * 1000,
+                latency_ms=call.elapsed_s() * 1000,
                 matrix=rows.matrix,
                 scores=scores,
+                queue_ms=predicted.queue_ms,
+                predict_ms=predicted.predict_ms,
                 encoded_by=self._model,
             )
         )

@@ -15,7 +15,22 @@ from mlops_ray.spec.monitor import (
     WebhookSink,
     Window,
 )
-from mlops_ray.spec.serve import Analysis, Autoscaling, Batching, Rollout, Serve, Step
+from mlops_ray.spec.rollout import (
+    AB,
+    Analysis,
+    Bake,
+    Latency,
+    Outcome,
+    OutcomeKind,
+    Paired,
+    Predictions,
+    PromQL,
+    Rollout,
+    Shadow,
+    Step,
+    Strategy,
+)
+from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve
 from mlops_ray.spec.template import spec_template
 from mlops_ray.spec.train import (
     METRICS,
@@ -35,6 +50,7 @@ from mlops_ray.spec.train import (
 from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, without_password
 
 __all__ = [
+    "AB",
     "CONTROL_ACTOR",
     "DRIFT_ACTOR",
     "METRICS",
@@ -42,7 +58,11 @@ __all__ = [
     "Analysis",
     "Approval",
     "Autoscaling",
+    "Bake",
     "Batching",
+    "CanaryAutoscaling",
+    "Capture",
+    "CapturePolicy",
     "Checks",
     "Choice",
     "Data",
@@ -54,18 +74,26 @@ __all__ = [
     "Holdout",
     "IntRange",
     "Labels",
+    "Latency",
     "LogRange",
     "LogSink",
     "Metric",
     "ModelSpec",
     "Monitor",
+    "Outcome",
+    "OutcomeKind",
+    "Paired",
+    "Predictions",
+    "PromQL",
     "Range",
     "Resources",
     "Retrain",
     "Rollout",
     "SearchDimension",
     "Serve",
+    "Shadow",
     "Step",
+    "Strategy",
     "Task",
     "Thresholds",
     "Train",

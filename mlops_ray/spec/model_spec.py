@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 
 from mlops_ray.spec.data import Data
 from mlops_ray.spec.monitor import AlertSink, LogSink, Monitor, Retrain
+from mlops_ray.spec.rollout import Rollout
 from mlops_ray.spec.section import Section
-from mlops_ray.spec.serve import Rollout, Serve
+from mlops_ray.spec.serve import Serve
 from mlops_ray.spec.train import METRICS, Approval, Gate, Train
 
 __all__ = ["ModelSpec"]
@@ -49,6 +50,15 @@ class ModelSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _outcomes_fit_the_task(self) -> Self:
+        primary = [self.rollout.ab.primary] if self.rollout.ab is not None else []
+        unfit = {"binary": (), "regression": ("error", "log_loss")}.get(self.train.task, ())
+        for outcome in (*self.rollout.analysis.outcomes, *primary):
+            if outcome.of in unfit:
+                raise ValueError(f"outcome {outcome.name!r}: {outcome.of} is not for task {self.train.task!r}")
+        return self
+
+    @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         known = METRICS[self.train.task]
         for i, gate in enumerate(self.gates):
@@ -60,6 +70,9 @@ class ModelSpec(Section):
         unknown = [f for f in self.monitor.features or () if f not in self.data.features]
         if unknown:
             raise ValueError(f"monitor.features names {unknown[0]!r}, which is no feature of data.features")
+        captured = [f for f in self.serve.capture.fields if f not in self.data.features and f != "unit"]
+        if captured:
+            raise ValueError(f"serve.capture.fields names {captured[0]!r}, which is no feature and not `unit`")
         if "decay" in self.retrain.triggers and self.monitor.labels.decay is None:
             raise ValueError("retrain.triggers has 'decay', but monitor.labels.decay says not what decay is")
         return self

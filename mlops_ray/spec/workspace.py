@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
@@ -32,6 +32,10 @@ class Workspace(Section):
     dashboard: str = Field("http://127.0.0.1:8265", description="Ray dashboard and job API")
     serve: str = Field("http://127.0.0.1:8000", description="base URL of Ray Serve's HTTP ingress")
     mlflow_ui: str = Field("http://127.0.0.1:5000", description="where a person looks at MLflow")
+    prometheus: str = Field("", description="base URL of Prometheus, for promql metrics of rollouts; empty: none")
+    auth: Literal["auto", "on", "off"] = Field(
+        "auto", description="API keys for requests to models; auto: on unless `serve` is a loopback address"
+    )
     namespace: str = Field("mlops_ray", description="Ray namespace of the control and drift actors")
 
     @classmethod

@@ -1,9 +1,11 @@
 """The store: one SQL database that holds the state of everything, and the audit chain of how it came about."""
 
+from mlops_ray.store.api_key import ROLES, Role, is_loopback, issue_key, key_id, keys_required, opens
 from mlops_ray.store.audit import AuditEvent, AuditReport, Event
 from mlops_ray.store.change import Change
 from mlops_ray.store.records import (
     AlertRecord,
+    ApiKeyRecord,
     ApprovalRecord,
     ModelRecord,
     ModelVersionRecord,
@@ -15,7 +17,9 @@ from mlops_ray.store.records import (
 from mlops_ray.store.store import Store
 
 __all__ = [
+    "ROLES",
     "AlertRecord",
+    "ApiKeyRecord",
     "ApprovalRecord",
     "AuditEvent",
     "AuditReport",
@@ -23,9 +27,15 @@ __all__ = [
     "Event",
     "ModelRecord",
     "ModelVersionRecord",
+    "Role",
     "RolloutRecord",
     "RouteRecord",
     "Stage",
     "Store",
     "TriggerRecord",
+    "is_loopback",
+    "issue_key",
+    "key_id",
+    "keys_required",
+    "opens",
 ]

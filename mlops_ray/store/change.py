@@ -12,6 +12,7 @@ from mlops_ray.rollout import Phase
 from mlops_ray.store.reads import Reads
 from mlops_ray.store.records import (
     AlertRecord,
+    ApiKeyRecord,
     ApprovalRecord,
     ModelRecord,
     ModelVersionRecord,
@@ -108,6 +109,26 @@ class Change(Reads):
     def put_alert(self, record: AlertRecord) -> None:
         """Insert an alert, or replace it."""
         self._put(record)
+
+    def insert_api_key(self, record: ApiKeyRecord) -> None:
+        """Insert a key.
+
+        Raises:
+            ConflictError: its id exists.
+        """
+        if not self._insert(record):
+            raise ConflictError(f"API key {record.id!r} exists already")
+
+    def revoke_api_key(self, id: str, now_s: float) -> ApiKeyRecord:
+        """Let a key be of no use from now on; its record stays.
+
+        Raises:
+            NotFoundError: no such key.
+        """
+        found = self.api_key(id)
+        revoked = found if found.revoked_s is not None else replace(found, revoked_s=now_s)
+        self._put(revoked)
+        return revoked
 
     def put_route(self, record: RouteRecord) -> None:
         """Write a model's route.

@@ -11,6 +11,7 @@ from mlops_ray.errors import NotFoundError
 from mlops_ray.rollout import Phase
 from mlops_ray.store.records import (
     AlertRecord,
+    ApiKeyRecord,
     ApprovalRecord,
     ModelRecord,
     ModelVersionRecord,
@@ -26,6 +27,7 @@ __all__ = ["Reads"]
 Record = TypeVar(
     "Record",
     AlertRecord,
+    ApiKeyRecord,
     ApprovalRecord,
     ModelRecord,
     ModelVersionRecord,
@@ -115,6 +117,18 @@ class Reads(ABC):
     def route(self, model: str) -> RouteRecord | None:
         """Which versions answer for a model, or None before the first delivery."""
         return self._one(RouteRecord, model=model)
+
+    def api_key(self, id: str) -> ApiKeyRecord:
+        """One key, also a revoked one.
+
+        Raises:
+            NotFoundError: no such key.
+        """
+        return self._found(self._one(ApiKeyRecord, id=id), "key", id)
+
+    def api_keys(self) -> list[ApiKeyRecord]:
+        """All keys, oldest first, revoked ones too."""
+        return self._all(ApiKeyRecord, order=("created_s", "id"))
 
     def _one(self, kind: type[Record], **equal: Any) -> Record | None:
         found = self._all(kind, order=(), **equal)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 __all__ = [
     "AlertRecord",
+    "ApiKeyRecord",
     "ApprovalRecord",
     "ModelRecord",
     "ModelVersionRecord",
@@ -125,3 +126,18 @@ class RouteRecord:
     salt: str
     previous: int | None  # the champion before, for a rollback
     updated_s: float
+    mirror: float = 0.0  # of the champion's requests, copied to the canary after they were answered
+    paired: float = 0.0  # of the canary's requests, scored by the champion too
+
+
+@dataclass(frozen=True)
+class ApiKeyRecord:
+    """A key that clients show; of its secret only a salted hash is kept."""
+
+    id: str
+    name: str  # who has it, for people
+    roles: tuple[str, ...]  # of "infer", "label", "admin"
+    hash: str  # salt and digest, see store.api_key
+    requests_per_s: float | None  # at most, in each replica; None: no limit
+    created_s: float
+    revoked_s: float | None = None

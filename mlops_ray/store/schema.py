@@ -2,12 +2,27 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Enum, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Dialect,
+    Double,
+    Enum,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+    text,
+)
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from mlops_ray.store.canonical import canonical, decoded
 from mlops_ray.store.records import (
     AlertRecord,
+    ApiKeyRecord,
     ApprovalRecord,
     ModelRecord,
     ModelVersionRecord,
@@ -19,6 +34,7 @@ from mlops_ray.store.records import (
 
 __all__ = [
     "ALERTS",
+    "API_KEYS",
     "APPROVALS",
     "AUDIT_EVENTS",
     "AUDIT_HEAD",
@@ -29,6 +45,7 @@ __all__ = [
     "ROUTES",
     "TABLE_OF",
     "TRIGGERS",
+    "add_missing_columns",
 ]
 
 
@@ -66,6 +83,11 @@ def _key(name: str, kind: type[Text] | type[BigInteger] = Text) -> Column[Any]:
 
 def _column(name: str, kind: Any = Text, *, nullable: bool = False) -> Column[Any]:
     return Column(name, kind, nullable=nullable)
+
+
+def _added(name: str, kind: Any) -> Column[Any]:
+    """A column of numbers that older stores do not have: rows from before get 0."""
+    return Column(name, kind, nullable=False, server_default=text("0"))
 
 
 _STAGE = Enum(Stage, native_enum=False, length=20, values_callable=lambda stages: [s.value for s in stages])
@@ -149,6 +171,19 @@ ROUTES = Table(
     _column("salt"),
     _column("previous", BigInteger, nullable=True),
     _column("updated_s", Double),
+    _added("mirror", Double),
+    _added("paired", Double),
+)
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    _key("id"),
+    _column("name"),
+    _column("roles", Names),
+    _column("hash"),
+    _column("requests_per_s", Double, nullable=True),
+    _column("created_s", Double),
+    _column("revoked_s", Double, nullable=True),
 )
 AUDIT_EVENTS = Table(
     "audit_events",
@@ -164,6 +199,18 @@ AUDIT_EVENTS = Table(
 )
 AUDIT_HEAD = Table("audit_head", METADATA, _key("id", BigInteger), _column("events", BigInteger), _column("hash"))
 
+
+def add_missing_columns(connection: Connection) -> None:
+    """Bring tables that an older version made up to date; only columns with a default can be missing there."""
+    inspector = inspect(connection)
+    for table in METADATA.sorted_tables:
+        known = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                described = CreateColumn(column).compile(connection)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {described}"))
+
+
 TABLE_OF: dict[type, Table] = {
     ModelRecord: MODELS,
     ModelVersionRecord: MODEL_VERSIONS,
@@ -172,4 +219,5 @@ TABLE_OF: dict[type, Table] = {
     TriggerRecord: TRIGGERS,
     AlertRecord: ALERTS,
     RouteRecord: ROUTES,
+    ApiKeyRecord: API_KEYS,
 }

@@ -9,7 +9,7 @@ from mlops_ray.store.audit import AuditEvent, AuditReport, Event, append, audit_
 from mlops_ray.store.change import Change
 from mlops_ray.store.database import Database
 from mlops_ray.store.reads import Reads
-from mlops_ray.store.schema import AUDIT_EVENTS, METADATA
+from mlops_ray.store.schema import AUDIT_EVENTS, METADATA, add_missing_columns
 
 __all__ = ["Store"]
 
@@ -28,9 +28,10 @@ class Store(Reads):
         self._database = Database(url)
 
     def create(self) -> None:
-        """Make tables and the chain's head where they are missing; several processes may do so at once."""
+        """Make tables, columns and the chain's head where they are missing; several processes may do so at once."""
         with self._database.creating() as connection:
             METADATA.create_all(connection)
+            add_missing_columns(connection)
             begin_chain(connection)
             connection.commit()
 

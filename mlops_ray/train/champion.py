@@ -46,7 +46,7 @@ def load_champion(
     if record is None:
         return None
     try:
-        bundle = load_bundle(record.bundle_uri)
+        bundle = load_bundle(record.bundle_uri, digest=record.digest)
         problem = _misfit(bundle, spec, dataset)
     except ModelError as error:
         problem = str(error)

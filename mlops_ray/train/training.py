@@ -16,7 +16,7 @@ from mlops_ray.drift import Column, ReferenceProfile, build_reference
 from mlops_ray.errors import ClusterError
 from mlops_ray.evaluation import GateReport, evaluate_gates
 from mlops_ray.lake import Lake
-from mlops_ray.model import Manifest, publish_bundle, write_bundle
+from mlops_ray.model import Manifest, build_probe, publish_bundle, write_bundle
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import Event, ModelVersionRecord, Stage, Store
 from mlops_ray.tracking import CodeVersion, DatasetInput, ModelInput, RunStatus, Tracking
@@ -184,7 +184,7 @@ def _register(
 def _judge(training: _Training, data: TrainingData, result: SweepResult, folder: Path) -> tuple[GateReport, Manifest]:
     """Look at the holdout, once, through the model as it will be loaded; the bundle goes into `folder`."""
     spec = training.spec
-    predictor = load_model(result.model, folder.with_name("model"))
+    predictor = load_model(result.model, folder.with_name("model"), signature=data.signature)
     predictions = np.asarray(predictor.predict(data.holdout.x), dtype=np.float64)
     champion = training.champion.predictions(data.holdout_rows) if training.champion else None
     report = evaluate_gates(spec.gates, spec.train.task, data.holdout.y, predictions, champion, seed=spec.train.seed)
@@ -196,6 +196,7 @@ def _judge(training: _Training, data: TrainingData, result: SweepResult, folder:
         signature=data.signature,
         reference=_reference(data, predictions),
         card=model_card(_card_facts(training, data, result, report)),
+        probe=build_probe(data.signature, data.probe_rows, model=result.model, predict=predictor.predict),
     )
     return report, manifest
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import SchemaError, ValidationError
 from mlops_ray.evaluation import holdout_mask, newest_mask
-from mlops_ray.model import Signature, encode, signature_of
+from mlops_ray.model import PROBE_ROWS, Signature, encode, signature_of
 from mlops_ray.spec import ModelSpec, Task
 
 __all__ = ["Part", "TrainingData", "prepare"]
@@ -35,6 +35,7 @@ class TrainingData:
     valid: Part
     holdout: Part
     holdout_rows: pa.Table  # the holdout as it was read, for a champion with other features
+    probe_rows: pa.Table  # up to 1,000 training rows as they were read, from all over them
     in_time: NDArray[np.float64]  # training and validation rows (rows, inputs), oldest first where time is known
     unlabelled: int  # rows left out because their label is not known yet
 
@@ -72,6 +73,7 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
         valid=parts["validation"],
         holdout=parts["holdout"],
         holdout_rows=rows.filter(pa.array(held_out)),
+        probe_rows=rows.take(pa.array(_spread(rest[~validation], PROBE_ROWS))),
         in_time=matrix[rest[_oldest_first(spec, rows.take(pa.array(rest)))]],
         unlabelled=int((~known).sum()),
     )
@@ -118,6 +120,11 @@ def _mask(spec: ModelSpec, rows: pa.Table, fraction: float, salt: str) -> Mask:
         return newest_mask(np.asarray(times.to_numpy(zero_copy_only=False)), fraction)
     keys = rows[str(spec.data.unit)].cast(pa.string()).to_pylist() if by == "unit" else _row_keys(spec, rows)
     return holdout_mask(keys, fraction, salt=salt)
+
+
+def _spread(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of `places`, as far from each other as they can be."""
+    return places[np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(np.int64))]
 
 
 def _row_keys(spec: ModelSpec, rows: pa.Table) -> list[str]:

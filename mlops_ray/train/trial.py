@@ -54,19 +54,19 @@ def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
     model = find_trainer(plan.trainer)(_context(config, plan, train, valid, reporter))
     with tempfile.TemporaryDirectory(prefix="mlops-ray-trial-") as name:
         folder = Path(name)
-        predictor = load_model(model, folder, threads=plan.threads)
+        predictor = load_model(model, folder, signature=plan.signature, threads=plan.threads)
         value = score(plan.metric, valid.y, np.asarray(predictor.predict(valid.x), dtype=np.float64))
         (folder / _FLAVOR).write_text(json.dumps(model.flavor), encoding="utf-8")
         reporter.report_last(value, folder)
 
 
-def load_model(model: TrainedModel, folder: Path, *, threads: int = 1) -> Predictor:
+def load_model(model: TrainedModel, folder: Path, *, signature: Signature | None = None, threads: int = 1) -> Predictor:
     """Write the files of a model into `folder` and load it from there, as whoever serves it will."""
     for name, content in model.files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    return load_predictor(model.flavor, folder, threads=threads)
+    return load_predictor(model.flavor, folder, signature=signature, threads=threads)
 
 
 def read_model(folder: Path) -> TrainedModel:

@@ -70,6 +70,14 @@ class FusedHosting:
         self._hosting.open_version(spec, version)
         self._fuse.burn()
 
+    def renew_front(self, spec: ModelSpec) -> None:
+        self._fuse.burn()
+        self._hosting.renew_front(spec)
+        self._fuse.burn()
+
+    def deaths(self, app: str) -> int:
+        return self._hosting.deaths(app)
+
     def close(self, app: str) -> None:
         self._fuse.burn()
         self._hosting.close(app)
@@ -112,7 +120,7 @@ def told(folder: Path, story: Callable[[World], None], fuse: Fuse) -> World:
 
     def new_reconciler() -> Reconciler:
         store = FusedStore(world.store.url, fuse)
-        return Reconciler(store, FusedHosting(world, fuse), world.evidences, clock=lambda: world.now_s)
+        return Reconciler(store, FusedHosting(world, fuse), world.sources, clock=lambda: world.now_s)
 
     def tick() -> None:
         try:

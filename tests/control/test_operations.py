@@ -12,6 +12,7 @@ from mlops_ray.control.operations import (
     register,
     roll_back_champion,
     stored_spec,
+    undeploy,
 )
 from mlops_ray.data import ingest
 from mlops_ray.errors import ConflictError, GateError, NotFoundError, RolloutError
@@ -225,3 +226,47 @@ def test_every_dataset_version_gets_its_event_once_even_if_an_ingest_was_killed_
     assert [event.payload["rows"] for event in events] == [3, 6]
     assert [len(event.payload["sources"]) for event in events] == [1, 1]
     store.close()
+
+
+def test_the_contents_of_a_rolled_back_version_stay_in_quarantine_under_another_number(world: World) -> None:
+    world.champion(1).traffic = WORSE
+    world.run(world.deploy(2))
+    put_version(world.store, version(7, digest=version(2).digest))
+    with pytest.raises(GateError, match="version 7 has the contents of version 2, which is rolled back"):
+        world.deploy(7)
+    say(world, 7, approved=True)
+    assert world.deploy(7).version == 7
+
+
+def test_an_approval_from_before_the_contents_were_turned_down_does_not_let_them_in(world: World) -> None:
+    world.champion(1).traffic = WORSE
+    put_version(world.store, version(7, digest=version(2).digest))
+    say(world, 7, approved=True)
+    world.run(world.deploy(2))
+    with pytest.raises(GateError, match="in quarantine"):
+        world.deploy(7)
+
+
+# -- undeploy ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_undeployed_model_is_gone_and_a_version_can_be_deployed_again(world: World) -> None:
+    world.champion(1)
+    undeploy(world.store, "toy", by="ada", reason="summer", now_s=world.now_s)
+    world.tick(3)
+    assert (world.apps(), world.stage(1), world.route.champion) == (set(), Stage.RETIRED, None)
+    assert world.run(world.deploy(2)).phase == Phase.COMPLETED
+    assert world.apps() == {"toy"}
+
+
+def test_nothing_is_undeployed_while_a_rollout_is_under_way(world: World) -> None:
+    world.champion(1)
+    world.run(world.deploy(2), Phase.CANARY)
+    with pytest.raises(RolloutError, match="abort it first"):
+        undeploy(world.store, "toy", by="ada", reason="", now_s=world.now_s)
+    assert world.route.champion == 1
+
+
+def test_what_is_not_deployed_cannot_be_undeployed(world: World) -> None:
+    with pytest.raises(RolloutError, match="not deployed"):
+        undeploy(world.store, "toy", by="ada", reason="", now_s=world.now_s)

@@ -348,7 +348,7 @@ def test_a_reconciler_that_comes_second_writes_nothing(world: World) -> None:
     command(world, "abort")
     events = len(world.store.events())
     world.now_s += 1000
-    Reconciler(_Late(world.store.url, stale), world.hosting, world.evidences, clock=lambda: world.now_s).tick()
+    Reconciler(_Late(world.store.url, stale), world.hosting, world.sources, clock=lambda: world.now_s).tick()
     assert len(world.store.events()) == events
     assert world.run(rollout).phase == Phase.ROLLED_BACK
 

@@ -7,15 +7,17 @@ from typing import Any
 import yaml
 
 from mlops_ray.control.memory_evidences import MemoryEvidences
+from mlops_ray.control.memory_parity import MemoryParity
 from mlops_ray.control.operations import deploy, register
-from mlops_ray.control.reconciler import Reconciler
+from mlops_ray.control.reconciler import Reconciler, Sources
+from mlops_ray.errors import MetricError
 from mlops_ray.rollout import Block, Phase
 from mlops_ray.serve.memory_hosting import MemoryHosting
 from mlops_ray.spec import ModelSpec, parse_spec
 from mlops_ray.store import Event, ModelVersionRecord, RolloutRecord, RouteRecord, Stage, Store
 
-FINE = Block(200, 1800, 0, 0, 0, 0)
-WORSE = Block(200, 1800, 20, 2, 0, 0)
+FINE = Block(200, 1800, 0, 0, 0, 0, share=0.1)
+WORSE = Block(200, 1800, 20, 2, 0, 0, share=0.1)
 NOTHING = None
 ENDED = tuple(phase for phase in Phase if phase.ended)
 
@@ -57,6 +59,19 @@ def put_version(store: Store, record: ModelVersionRecord) -> None:
 
 
 @dataclass
+class MemoryMetrics:
+    """Prometheus without a server: what each query gives now; a query it does not know cannot be measured."""
+
+    values: dict[str, float] = field(default_factory=dict)
+
+    def value(self, query: str) -> float:
+        """See `Metrics.value`."""
+        if query not in self.values:
+            raise MetricError(f"no answer to {query!r}")
+        return self.values[query]
+
+
+@dataclass
 class World:
     """Everything around the reconciler of one model."""
 
@@ -74,11 +89,18 @@ class World:
             put_version(self.store, version(number))
         self.hosting = MemoryHosting(self.store.route)
         self.evidences = MemoryEvidences()
+        self.parity = MemoryParity()
+        self.metrics = MemoryMetrics()
         self.reconciler = self.new_reconciler()
 
     def new_reconciler(self) -> Reconciler:
         """As after a restart of the control actor: it knows nothing."""
-        return Reconciler(self.store, self.hosting, self.evidences, clock=lambda: self.now_s)
+        return Reconciler(self.store, self.hosting, self.sources, clock=lambda: self.now_s)
+
+    @property
+    def sources(self) -> Sources:
+        """Whom a reconciler asks here."""
+        return Sources(self.evidences, self.metrics, self.parity)
 
     def deploy(self, number: int) -> RolloutRecord:
         """Begin the delivery of a version."""

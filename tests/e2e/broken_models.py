@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mlops_ray.model import TrainedModel
 from mlops_ray.model.lightgbm_predictor import LightGBMPredictor
 
-__all__ = ["AnswersNaN", "Hangs", "Raises", "Unloadable", "broken"]
+__all__ = ["AnswersNaN", "EatsMemory", "Hangs", "NeverReady", "Raises", "Unloadable", "broken"]
 
 Matrix = NDArray[np.float64]
 
@@ -53,6 +53,28 @@ class AnswersNaN(_FineOnZeros):
     def fail(self, rows: int) -> Matrix:
         """See the class."""
         return np.full(rows, np.nan)
+
+
+class EatsMemory(_FineOnZeros):
+    """Keeps 64 MB of every call, and answers right until something ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._kept: list[Matrix] = []
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        """See the class."""
+        if matrix.any():
+            self._kept.append(np.ones(8 * 2**20))
+        return self._model.predict(matrix)
+
+
+class NeverReady:
+    """Its loading does not end, like a container that waits for a volume that never comes."""
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        threading.Event().wait()
 
 
 class Unloadable:

@@ -1,6 +1,7 @@
 """A canary goes on and ends right whatever is killed, and users see nothing of a canary that is broken."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import ray
 from ray.util.state import list_actors
 
 from mlops_ray.demo.traffic_counts import TrafficCounts
+from mlops_ray.errors import GateError
 from mlops_ray.monitor import drift_status
 from mlops_ray.rollout import Phase
 from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, Workspace
@@ -144,3 +146,27 @@ def test_a_version_that_cannot_be_loaded_is_rolled_back_before_it_gets_a_request
     assert "weights are not where they should be" in rollout.state["rollout"]["reason"]
     assert Phase.CANARY not in {mark["phase"] for mark in rollout.state["rollout"]["history"]}
     assert (counts.failed, dict(counts.by_role)) == (0, {"champion": counts.sent})
+
+
+def test_a_version_that_never_gets_ready_is_rolled_back_and_its_digest_is_in_quarantine(toy: Toy) -> None:
+    hasty = replace(toy, rollout={"ready_timeout_s": 12})
+    with hasty.traffic() as driver:
+        version = hasty.add_version(broken_models.broken(broken_models.NeverReady, sound_model(20)))
+        rollout = hasty.ended(hasty.deploy(version))
+        counts = driver.stop()
+    assert (rollout.phase, counts.failed) == (Phase.ROLLED_BACK, 0)
+    assert dict(counts.by_role) == {"champion": counts.sent}
+    with pytest.raises(GateError, match="in quarantine"):
+        hasty.deploy(version)
+
+
+def test_a_canary_that_eats_memory_until_it_is_killed_is_rolled_back(toy: Toy) -> None:
+    limited = replace(toy, serve={"memory_mb": 1500})
+    with limited.traffic() as driver:
+        version = limited.add_version(broken_models.broken(broken_models.EatsMemory, sound_model(20)))
+        rollout = limited.ended(limited.deploy(version), timeout_s=180)
+        counts = driver.stop()
+    assert rollout.phase == Phase.ROLLED_BACK, rollout.state["rollout"]["history"]
+    assert (counts.failed, counts.first_error) == (0, None)
+    with pytest.raises(GateError, match="in quarantine"):
+        limited.deploy(version)

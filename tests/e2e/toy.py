@@ -5,9 +5,9 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlops_ray.control.operations import deploy, register
+from mlops_ray.control.operations import command_rollout, deploy, register, undeploy
 from mlops_ray.demo.traffic import TrafficDriver
-from mlops_ray.drift import Column, build_reference
+from mlops_ray.drift import Column, ReferenceProfile, build_reference
 from mlops_ray.lake import Lake
 from mlops_ray.model import (
     InputColumn,
+    Probe,
     Signature,
     TrainedModel,
+    build_probe,
     encode,
     load_bundle,
     publish_bundle,
@@ -34,7 +36,7 @@ from mlops_ray.rollout import Phase
 from mlops_ray.spec import ModelSpec, Workspace, parse_spec
 from mlops_ray.store import Event, ModelVersionRecord, RolloutRecord, Stage, Store
 
-__all__ = ["SIGNATURE", "Toy", "kill", "rows", "sound_model", "until"]
+__all__ = ["SIGNATURE", "Toy", "kill", "reference", "rows", "sound_model", "until"]
 
 SIGNATURE = Signature(
     (
@@ -80,6 +82,10 @@ class Toy:
     workspace: Workspace
     name: str
     replicas: int = 1
+    rollout: Mapping[str, Any] = field(default_factory=dict)
+    """In place of the canary section."""
+    serve: Mapping[str, Any] = field(default_factory=dict)
+    """Besides the usual serve section."""
 
     @property
     def store(self) -> Store:
@@ -95,8 +101,10 @@ class Toy:
     def spec(self) -> ModelSpec:
         """The spec it is deployed with."""
         autoscaling = {"min_replicas": self.replicas, "max_replicas": self.replicas}
-        serve = _SPEC["serve"] | {"autoscaling": autoscaling}
-        return parse_spec(json.dumps({"name": self.name, **_SPEC, "serve": serve}))
+        changes = {"serve": {**_SPEC["serve"], "autoscaling": autoscaling, **self.serve}}
+        if self.rollout:
+            changes["rollout"] = dict(self.rollout)
+        return parse_spec(json.dumps({"name": self.name, **_SPEC, **changes}))
 
     def add_version(self, model: TrainedModel | None = None) -> int:
         """Keep a version as a training that passed its gates does; a sound model unless told otherwise."""
@@ -106,7 +114,12 @@ class Toy:
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "bundle"
             manifest = write_bundle(
-                written, model=model, signature=SIGNATURE, reference=_reference(), card=f"version {number}"
+                written,
+                model=model,
+                signature=SIGNATURE,
+                reference=reference(),
+                card=f"version {number}",
+                probe=_probe(model),
             )
             uri = publish_bundle(written, Lake(self.workspace.lake), self.name)
         record = ModelVersionRecord(
@@ -170,12 +183,11 @@ class Toy:
         return bundle.predict(encode(SIGNATURE, table))
 
     def retire(self) -> None:
-        """Take the model away: without a champion the control actor closes its application."""
-        route = self.store.route(self.name)
-        assert route is not None
-        gone = replace(route, epoch=route.epoch + 1, champion=None, canary=None, share=0.0, updated_s=time.time())
-        with self.store.change(Event("model.retired", self.name, {}, "test", time.time())) as change:
-            change.put_route(gone)
+        """Take the model away, and what a failed test left under way with it."""
+        for rollout in self.store.rollouts(self.name, active_only=True):
+            command_rollout(self.store, self.name, "abort", by="test", reason="left over", now_s=time.time())
+            self.ended(rollout)
+        undeploy(self.store, self.name, by="test", reason="the tests have ended", now_s=time.time())
 
 
 def rows(count: int, seed: int) -> list[dict[str, Any]]:
@@ -227,7 +239,17 @@ def _training() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return x, (x[:, 0] + x[:, 2] > 0.5).astype(np.int64)
 
 
+def _probe(model: TrainedModel) -> Probe | None:
+    """Rows with the model's own predictions; broken models have none, or nothing would be left for a canary to show."""
+    if model.flavor != "lightgbm":
+        return None
+    booster = lgb.Booster(model_str=model.files["model.lgb.txt"].decode())
+    table = pa.Table.from_pylist(rows(300, 1))
+    return build_probe(SIGNATURE, table, model=model, predict=lambda matrix: np.asarray(booster.predict(matrix)))
+
+
 @cache
-def _reference() -> Any:
+def reference() -> ReferenceProfile:
+    """What the toy's features and labels look like."""
     x, y = _training()
     return build_reference([*SIGNATURE.columns(), Column("prediction", "numeric", ())], np.column_stack((x, y)))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,14 @@ ROW: dict[str, Any] = {
     "assigned": "champion",
     "canary": 0,
     "epoch": 1,
+    "share": 0.1,
     "status": 200,
     "error": None,
     "latency_ms": 3.0,
+    "queue_ms": 0.5,
+    "predict_ms": 2.0,
     "score": 0.5,
+    "paired_score": None,
     "features": {"a": 0.0, "b": 0.0},
 }
 
@@ -44,6 +48,11 @@ def served(*rows: dict[str, Any]) -> pa.Table:
     """Records with these values in place of those of ROW; each its own request and unit unless it says so."""
     whole = [{**ROW, "request_id": f"r{i}", "unit": f"u{i}", **row} for i, row in enumerate(rows)]
     return pa.Table.from_pylist(whole, schema=served_schema(FEATURES))
+
+
+def on(side: str, **changes: Any) -> dict[str, Any]:
+    """A request assigned to a side while version 2 was under delivery; a copy when the side is the shadow."""
+    return {"assigned": side, "role": side, "canary": 2, "version": 1 if side == "champion" else 2, **changes}
 
 
 def labels(*rows: tuple[str, int, float, float]) -> pa.Table:
@@ -123,10 +132,18 @@ class Watch:
             change.put_model_version(record)
 
     def new_monitor(self) -> ModelMonitor:
-        """As after a restart of the drift actor: it knows nothing."""
+        """As after a restart of the drift actor: it knows what is in the store and the lake."""
         monitor = ModelMonitor(self.spec, self.workspace, self.store, now_s=self.now_s, sinks=[self.sink])
         monitor.follow(self.now_s)
+        catch_up(monitor, self.now_s)
         return monitor
+
+    def put_rollout(self, **changes: Any) -> None:
+        """Begin or change the rollout of version 2."""
+        known = next(iter(self.store.rollouts("toy")), None)
+        record = rollout(**changes) if known is None else replace(known, **changes)
+        with self.store.change(Event("rollout.changed", record.id, {}, "test", 0.0)) as change:
+            change.put_rollout(record, expected_revision=None if known is None else known.revision)
 
     def handover(self, matrix: NDArray[np.float64], *, version: int = 1) -> dict[str, Any]:
         """What a replica hands over after it answered these rows as champion, just now."""
@@ -165,6 +182,15 @@ class Watch:
         """Ids of what people were told, once it has arrived."""
         self.monitor.close()
         return [alert.id for alert in self.sink.alerts]
+
+
+def catch_up(monitor: ModelMonitor, now_s: float) -> None:
+    """Read and join what there is, as the actor's second thread does."""
+    reading, joining = monitor.reading(), monitor.joining(now_s)
+    if reading is not None:
+        monitor.take_reading(reading, reading.ledger())
+    if joining is not None:
+        monitor.take_joining(joining, joining.totals(), now_s)
 
 
 def rollout(**changes: Any) -> RolloutRecord:

@@ -9,6 +9,7 @@ from mlops_ray.store import Store
 
 A = Finding("drift", "warning", 1, "a drifted", ("a",))
 AB = Finding("drift", "warning", 1, "a and b drifted", ("a", "b"))
+SPLIT = Finding("sample_ratio", "critical", 2, "half of the units are missing")
 DECAY = Finding("decay", "critical", 1, "auc is low")
 
 
@@ -97,3 +98,19 @@ def test_a_new_champion_ends_the_alerts_of_others(book: Book) -> None:
     book.book.resolve_others(2, 7.0)
     assert [alert.version for alert in book.store.alerts("toy", state="open")] == [2]
     assert book.store.events(kind="alert.resolved")[0].payload == {"reason": "version 2 is champion now"}
+
+
+def test_a_new_champion_says_nothing_about_a_delivery(book: Book) -> None:
+    book.book.report(SPLIT, 5.0)
+    book.book.resolve_others(1, 7.0)
+    assert len(book.store.alerts("toy", state="open")) == 1
+
+
+def test_alerts_on_a_delivery_end_with_it(book: Book) -> None:
+    book.book.report(SPLIT, 5.0)
+    book.book.report(A, 5.0)
+    book.book.resolve_ended({2}, 6.0)
+    assert len(book.store.alerts("toy", state="open")) == 2
+    book.book.resolve_ended(set(), 7.0)
+    assert [alert.kind for alert in book.store.alerts("toy", state="open")] == ["drift"]
+    assert book.store.events(kind="alert.resolved")[0].payload == {"reason": "the rollout has ended"}

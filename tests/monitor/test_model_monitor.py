@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from mlops_ray.monitor import Cursor
-from mlops_ray.rollout import Block
+from mlops_ray.records import served_schema
 from mlops_ray.spec import Workspace
-from mlops_ray.store import Event
-from tests.monitor.samples import Watch, labels, rollout, rows_of, served, toy_spec
+from tests.monitor.samples import FEATURES, Watch, catch_up, labels, on, rows_of, served, toy_spec
 
 DECAY = {
     "window": {"size_s": 200, "every_s": 10, "min_rows": 200},
@@ -23,11 +22,6 @@ def watch(workspace: Workspace, tmp_path: Path) -> Iterator[Watch]:
     yield watch
     watch.monitor.close()
     watch.store.close()
-
-
-def begin_rollout(watch: Watch, **changes: Any) -> None:
-    with watch.store.change(Event("rollout.begun", "toy-v2", {}, "test", 0.0)) as change:
-        change.put_rollout(rollout(**changes), expected_revision=None)
 
 
 # -- drift -------------------------------------------------------------------------------------------------------------
@@ -164,6 +158,26 @@ def test_rows_that_were_not_answered_are_no_part_of_a_recovered_window(watch: Wa
     assert watch.monitor.status()["report"]["rows"] == 300
 
 
+def test_neither_copies_nor_requests_by_version_are_part_of_a_recovered_window(watch: Watch) -> None:
+    watch.monitor.receive(watch.handover(rows_of(300, seed=5)))
+    others = [on("shadow"), on("direct"), on("direct", role="champion", version=1), on("canary")]
+    watch.monitor.receive(requests(watch, *others))
+    watch.monitor = watch.new_monitor()
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 300
+
+
+def test_a_window_whose_features_were_not_kept_begins_empty_after_a_restart(watch: Watch) -> None:
+    handover = watch.handover(rows_of(300, seed=5))
+    schema = served_schema(FEATURES, ["b"])
+    watch.monitor.receive(handover | {"records": handover["records"].cast(schema)})
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 300
+    watch.monitor = watch.new_monitor()
+    watch.go_on(10, rows=0)
+    assert watch.monitor.status()["report"]["rows"] == 0
+
+
 def test_records_that_came_before_the_champion_was_known_are_found_again(watch: Watch) -> None:
     watch.monitor.receive(watch.handover(rows_of(300, seed=5), version=2))
     watch.put_champion(2)
@@ -174,30 +188,144 @@ def test_records_that_came_before_the_champion_was_known_are_found_again(watch: 
 # -- evidence ----------------------------------------------------------------------------------------------------------
 
 
-def canary_batch(watch: Watch, *units: str) -> dict[str, Any]:
-    """A handover of failing canary requests of these units."""
-    rows = [{"unit": unit, "assigned": "canary", "canary": 2, "error": "boom", "time_s": watch.now_s} for unit in units]
-    return watch.handover(rows_of(1, seed=1)) | {"records": served(*rows)}
+def requests(watch: Watch, *rows: dict[str, Any]) -> dict[str, Any]:
+    """A handover of these requests, served just now."""
+    return watch.handover(rows_of(1, seed=1)) | {"records": served(*[{"time_s": watch.now_s, **row} for row in rows])}
+
+
+def errors(watch: Watch, cursor: Cursor) -> list[tuple[int, int, int]]:
+    """Of each block requests of the canary, first failures and further ones."""
+    blocks = watch.monitor.evidence(2, cursor)[1]
+    return [(block.canary_requests, block.canary_errors, block.canary_repeated_errors) for block in blocks]
+
+
+ADA, BOB = (on("canary", unit=unit, error="boom") for unit in ("ada", "bob"))
 
 
 def test_evidence_is_there_as_long_as_its_rollout(watch: Watch) -> None:
-    begin_rollout(watch)
-    watch.monitor.receive(canary_batch(watch, "ada", "ada"))
+    watch.put_rollout()
+    watch.monitor.receive(requests(watch, ADA, ADA))
     watch.monitor.follow(watch.now_s)
-    assert watch.monitor.evidence(2, Cursor())[1] == [Block(2, 0, 1, 0, 0, 0, canary_repeated_errors=1)]
-    with watch.store.change(Event("rollout.ended", "toy-v2", {}, "test", 0.0)) as change:
-        change.put_rollout(rollout(phase="COMPLETED"), expected_revision=1)
+    assert errors(watch, Cursor()) == [(2, 1, 1)]
+    watch.put_rollout(phase="COMPLETED")
     watch.monitor.follow(watch.now_s)
-    assert watch.monitor.evidence(2, Cursor())[1] == []
+    assert errors(watch, Cursor()) == []
 
 
-def test_a_unit_that_failed_before_a_restart_is_no_news_after_it(watch: Watch) -> None:
-    begin_rollout(watch, created_s=watch.now_s - 5)
-    watch.monitor.receive(canary_batch(watch, "ada"))
+def test_evidence_goes_on_after_a_restart_where_a_reader_was(watch: Watch) -> None:
+    watch.put_rollout(created_s=watch.now_s - 5)
+    watch.monitor.receive(requests(watch, ADA))
     cursor, _ = watch.monitor.evidence(2, Cursor())
+    watch.monitor.receive(requests(watch, ADA))
     watch.monitor = watch.new_monitor()
-    watch.monitor.receive(canary_batch(watch, "ada", "bob"))
-    assert watch.monitor.evidence(2, cursor)[1] == [Block(2, 0, 1, 0, 0, 0, canary_repeated_errors=1)]
+    watch.monitor.receive(requests(watch, ADA, BOB))
+    assert errors(watch, cursor) == [(1, 0, 1), (2, 1, 1)]
+
+
+def test_scores_are_compared_in_bins_of_the_champions_reference(watch: Watch) -> None:
+    watch.put_rollout()
+    watch.monitor.receive(requests(watch, on("canary", score=0.95), on("champion", score=0.05)))
+    (block,) = watch.monitor.evidence(2, Cursor())[1]
+    assert block.scores == ((0,) * 9 + (1,), (1,) + (0,) * 9)
+
+
+def test_what_replicas_dropped_is_counted(watch: Watch) -> None:
+    watch.monitor.receive(requests(watch, on("champion")) | {"dropped": 3, "dropped_copies": 2})
+    watch.monitor.receive(requests(watch, on("champion")) | {"dropped": 1, "dropped_copies": 0})
+    assert watch.monitor.status()["dropped"] == {"rows": 4, "copies": 2}
+
+
+# -- the sample ratio --------------------------------------------------------------------------------------------------
+
+
+def lopsided(watch: Watch) -> None:
+    """A rollout at a tenth, and a split in halves."""
+    watch.put_rollout(created_s=watch.now_s)
+    sides = [on("canary"), on("champion")] * 40
+    watch.monitor.receive(requests(watch, *[side | {"unit": f"u{i}"} for i, side in enumerate(sides)]))
+
+
+def test_a_split_that_is_not_the_routes_raises_one_critical_alert(watch: Watch) -> None:
+    lopsided(watch)
+    for _ in range(3):
+        watch.monitor.follow(watch.now_s)
+    (alert,) = watch.store.alerts("toy")
+    assert (alert.kind, alert.version, alert.severity, alert.state) == ("sample_ratio", 2, "critical", "open")
+    assert "40 of 80 units on the canary, 50.00% where 10.00% should be" in alert.message
+    assert alert.evidence["epoch"] == 1
+    assert watch.told() == [alert.id]
+
+
+def test_after_a_restart_the_same_split_is_no_news(watch: Watch) -> None:
+    lopsided(watch)
+    watch.monitor.follow(watch.now_s)
+    watch.monitor = watch.new_monitor()
+    watch.monitor.follow(watch.now_s)
+    assert len(watch.store.alerts("toy")) == 1
+
+
+def test_the_alert_on_a_split_is_resolved_when_the_rollout_has_ended(watch: Watch) -> None:
+    lopsided(watch)
+    watch.monitor.follow(watch.now_s)
+    watch.put_rollout(phase="ROLLED_BACK")
+    watch.monitor = watch.new_monitor()
+    assert [alert.state for alert in watch.store.alerts("toy")] == ["resolved"]
+
+
+def test_a_split_as_it_should_be_raises_nothing(watch: Watch) -> None:
+    watch.put_rollout(created_s=watch.now_s)
+    sides = [on("canary"), *[on("champion")] * 9] * 10
+    watch.monitor.receive(requests(watch, *[side | {"unit": f"u{i}"} for i, side in enumerate(sides)]))
+    watch.monitor.follow(watch.now_s)
+    assert watch.store.alerts("toy") == []
+
+
+# -- outcomes ----------------------------------------------------------------------------------------------------------
+
+OUTCOMES = {"rollout": {"analysis": {"outcomes": [{"name": "mistakes", "of": "error", "max_harm": 0.1}]}}}
+
+
+@pytest.fixture
+def judged(workspace: Workspace, tmp_path: Path) -> Iterator[Watch]:
+    """A rollout that is judged by outcomes, with one request on each side."""
+    watch = Watch(workspace, tmp_path, spec=toy_spec(**OUTCOMES))
+    watch.put_rollout(created_s=watch.now_s)
+    watch.monitor.follow(watch.now_s)
+    watch.monitor.receive(requests(watch, on("canary", score=0.9), on("champion", score=0.9)))
+    yield watch
+    watch.monitor.close()
+    watch.store.close()
+
+
+def means(watch: Watch) -> list[tuple[float, float]]:
+    """Share of wrong labels on canary and champion, by epoch."""
+    totals = watch.monitor.outcomes(2)
+    assert totals is not None
+    return [(stratum.canary.mean, stratum.champion.mean) for stratum in totals["mistakes"]]
+
+
+def test_before_anybody_looked_nothing_is_known_of_outcomes(judged: Watch) -> None:
+    assert judged.monitor.outcomes(2) is None
+
+
+def test_labels_that_came_are_joined(judged: Watch) -> None:
+    judged.monitor.keep_labels("labels", labels(("r0", 0, 0.0, 0.0), ("r1", 0, 1.0, 0.0)), judged.now_s)
+    catch_up(judged.monitor, judged.now_s)
+    assert means(judged) == [(1.0, 0.0)]
+
+
+def test_after_a_restart_outcomes_are_joined_anew(judged: Watch) -> None:
+    judged.monitor.keep_labels("labels", labels(("r0", 0, 0.0, 0.0), ("r1", 0, 1.0, 0.0)), judged.now_s)
+    judged.monitor = judged.new_monitor()
+    assert means(judged) == [(1.0, 0.0)]
+
+
+def test_a_rollout_that_has_ended_has_no_outcomes(judged: Watch) -> None:
+    catch_up(judged.monitor, judged.now_s)
+    judged.put_rollout(phase="ROLLED_BACK")
+    judged.monitor.follow(judged.now_s)
+    catch_up(judged.monitor, judged.now_s)
+    assert judged.monitor.outcomes(2) is None
 
 
 # -- decay -------------------------------------------------------------------------------------------------------------

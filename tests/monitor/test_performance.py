@@ -6,7 +6,7 @@ import pytest
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.performance import Performance, drop_of, newest_labels, performance_since
 from mlops_ray.records import RecordLog
-from tests.monitor.samples import labels, served
+from tests.monitor.samples import labels, on, served
 
 NOW_S = 1_700_000_000.0
 
@@ -69,6 +69,14 @@ def test_a_request_that_was_not_answered_has_no_performance(tmp_path: Path) -> N
     log = RecordLog(Lake(str(tmp_path)), "toy")
     log.append_served("batch", served({"time_s": NOW_S, "score": None, "status": 500}), NOW_S)
     assert performance(log, ("r0", 0, 1, NOW_S)).rows == 0
+
+
+def test_neither_copies_nor_requests_by_version_count(tmp_path: Path) -> None:
+    log = RecordLog(Lake(str(tmp_path)), "toy")
+    rows = [on(side, version=1, time_s=NOW_S) for side in ("champion", "shadow", "direct", "canary")]
+    log.append_served("batch", served(*rows, {"assigned": "canary", "time_s": NOW_S}), NOW_S)
+    found = performance(log, *[(f"r{i}", 0, float(i % 2), NOW_S) for i in range(5)])
+    assert (found.rows, found.coverage) == (3, 1.0)
 
 
 def test_newest_labels_keep_their_columns() -> None:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mlops_ray.rollout.mixture import RATIO_GRID, log_mean_exp, log_ratio_factors, log_share_process
+from mlops_ray.rollout.mixture import (
+    EXCESS_GRID,
+    RATIO_GRID,
+    log_excess_factors,
+    log_mean_exp,
+    log_ratio_factors,
+    log_share_process,
+)
 
 
 def expected_factors(
@@ -49,6 +56,35 @@ def test_evidence_for_a_low_share_does_not_grow_on_average_while_the_share_is_hi
     n = 40
     mean = sum(binom.pmf(bad, n, share) * math.exp(log_share_process(bad, n, null_share=0.02)) for bad in range(n + 1))
     assert mean <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("share", [0.0, 0.005, 0.02])
+def test_evidence_for_a_high_share_does_not_grow_on_average_while_the_share_is_low(share: float) -> None:
+    n, means = 40, [0.0] * len(EXCESS_GRID)
+    for bad in range(n + 1):
+        factors = log_excess_factors(bad, n, null_share=0.02)
+        means = [
+            mean + binom.pmf(bad, n, share) * math.exp(factor) for mean, factor in zip(means, factors, strict=True)
+        ]
+    assert max(means) <= 1 + 1e-12
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.99), st.floats(0, 1), st.booleans())
+def test_a_copy_and_its_original_may_fail_together_as_they_like(
+    rate: float, below: float, share: float, together: float, worse: bool
+) -> None:
+    """The exact mean factor of copies that are paired with champion requests, for any dependence within a pair."""
+    null = 1.0 if worse else 1.5
+    copy, original = (rate * below, rate) if worse else (rate, rate / null * below)
+    both = max(0.0, copy + original - 1) + together * (min(copy, original) - max(0.0, copy + original - 1))
+    chances = {(1, 1): both, (1, 0): copy - both, (0, 1): original - both}
+    factors = {bad: log_ratio_factors(*bad, share, null_ratio=null, worse=worse) for bad in chances}
+    alone = log_ratio_factors(0, 1, share, null_ratio=null, worse=worse)
+    # originals that were not copied, as many as make the copies the `share` of all requests, on average
+    others = (1 - share) / share - 1
+    for j in range(len(RATIO_GRID)):
+        mean = 1 + sum(chance * math.expm1(factors[bad][j]) for bad, chance in chances.items())
+        assert mean * math.exp(others * original * math.expm1(alone[j])) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -20,7 +20,7 @@ def test_a_rollout_begins_without_share_and_with_one_mark(needs_approval: bool, 
 def test_a_state_in_the_middle_survives_json() -> None:
     state = begin(0.0, analysis=ROLLOUT.analysis, needs_approval=False)
     state = advance(state, Observation(canary_ready=True), ROLLOUT, 3.5)
-    evidence = fold(state.evidence, Block(40, 800, 1, 2, 0, 3), ROLLOUT.analysis)
+    evidence = fold(state.evidence, Block(40, 800, 1, 2, 0, 3, share=0.05), ROLLOUT.analysis)
     state = command(RolloutState(**{**vars(state), "evidence": evidence}), "pause", 9.0, by="ann", reason="lunch")
     assert RolloutState.from_json(json.loads(json.dumps(state.to_json()))) == state
 

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def register(versions: Versions, workspace: Workspace, tmp_path: Path) -> Regist
 def open_door(versions: Versions) -> Open:
     """Opens a front door on a route, with a canary that answers as it should unless told otherwise."""
 
-    def build(first: RouteRecord, remote: Remote = good) -> House:
-        return open_house(versions, first, remote)
+    def build(first: RouteRecord, remote: Remote = good, **options: Any) -> House:
+        return open_house(versions, first, remote, **options)
 
     return build

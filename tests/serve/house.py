@@ -1,7 +1,7 @@
 """A front door with everything around it, and canaries of every temper."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from tests.serve.samples import MODEL, record, route
 BASE = f"/v2/models/{MODEL}"
 Matrix = NDArray[np.float64]
 Remote = Callable[[Matrix], Awaitable[Any]]
+QUEUE_MS, PREDICT_MS = 0.5, 1.5
+"""What a canary says it took."""
 
 
 Open = Callable[..., "House"]
@@ -44,8 +46,14 @@ class RemoteVersion:
 
     answer: Remote
 
-    async def predict(self, matrix: Matrix) -> Any:
-        return await self.answer(matrix)
+    async def predict_many(self, matrices: Sequence[Matrix], left_s: Sequence[float]) -> list[Any]:
+        assert len(matrices) == len(left_s)
+        return [self._outcome(await self.answer(matrix)) for matrix in matrices]
+
+    def _outcome(self, answer: Any) -> Any:
+        if isinstance(answer, str):
+            return None, answer, 0.0, 0.0
+        return None if answer is None else (answer, None, QUEUE_MS, PREDICT_MS)
 
 
 @dataclass
@@ -68,18 +76,23 @@ async def good(matrix: Matrix) -> Any:
     return np.full(len(matrix), 0.25)
 
 
-def open_house(versions: Versions, first: RouteRecord, remote: Remote) -> House:
+def open_house(versions: Versions, first: RouteRecord, remote: Remote, **options: Any) -> House:
     """Opens a front door on a route; the canary answers as `remote` says."""
     mailbox = Mailbox()
     outbox = Outbox(mailbox, replica="r", flush_s=60)
     door = FrontDoor(
-        versions, versions.spec().serve, connect=lambda _: RemoteVersion(remote), outbox=outbox, route=first
+        versions,
+        versions.spec().serve,
+        connect=lambda _: RemoteVersion(remote),
+        outbox=outbox,
+        route=first,
+        **options,
     )
     return House(versions, door, outbox, mailbox)
 
 
-async def with_canary(house: House, share: float, champion: int = 1, canary: int = 2) -> RouteRecord:
-    pushed = route(2, champion, canary=canary, share=share)
+async def with_canary(house: House, share: float, champion: int = 1, canary: int = 2, **more: float) -> RouteRecord:
+    pushed = route(2, champion, canary=canary, share=share, **more)
     await house.door.apply(pushed)
     return pushed
 

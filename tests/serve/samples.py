@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.model import InputColumn, Signature, TrainedModel
+from mlops_ray.serve import Applied
+from mlops_ray.spec import parse_spec
 from mlops_ray.store import RouteRecord
 
 MODEL = "shop"
@@ -79,10 +81,24 @@ def python_model(name: str) -> TrainedModel:
 
 
 def route(
-    epoch: int, champion: int, *, canary: int | None = None, share: float = 0.0, previous: int | None = None
+    epoch: int,
+    champion: int,
+    *,
+    canary: int | None = None,
+    share: float = 0.0,
+    previous: int | None = None,
+    mirror: float = 0.0,
+    paired: float = 0.0,
 ) -> RouteRecord:
     """A route of the model."""
-    return RouteRecord(MODEL, epoch, champion, canary, share, f"salt-{canary}", previous, 0.0)
+    return RouteRecord(MODEL, epoch, champion, canary, share, f"salt-{canary}", previous, 0.0, mirror, paired)
+
+
+def applied(
+    epoch: int, champion: int, canary: int | None = None, share: float = 0.0, mirror: float = 0.0
+) -> Applied:
+    """What a replica of the model that was started with SPEC holds."""
+    return Applied(epoch, champion, canary, share, mirror, serve_digest=parse_spec(SPEC).serve.digest)
 
 
 def record(amount: Any = 5.0, **fields: Any) -> dict[str, Any]:

@@ -1,92 +1,252 @@
 import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mlops_ray.errors import PredictionError
+from mlops_ray.errors import DeadlineError, PredictionError, RequestError
+from mlops_ray.serve.batch_pace import BatchPace
 from mlops_ray.serve.batcher import Batcher
-from tests.serve.samples import run
+from mlops_ray.serve.predicted import Predicted
+from tests.serve.fake_time import run_in_fake_time
 
 Matrix = NDArray[np.float64]
+LONG_S = 1000.0
 
 
+@dataclass
 class Model:
-    """Answers the first column, refuses any batch with a negative value, and remembers the sizes of its batches."""
+    """Answers the first column, refuses any batch with a negative value, and remembers its batches."""
 
-    def __init__(self, takes_s: float = 0.0) -> None:
-        self.batches: list[int] = []
-        self._takes_s = takes_s
+    call_s: float = 0.0
+    row_s: float = 0.0
+    began: list[tuple[float, list[float]]] = field(default_factory=list)
 
     async def predict(self, matrix: Matrix) -> Matrix:
-        self.batches.append(len(matrix))
-        await asyncio.sleep(self._takes_s)
+        self.began.append((asyncio.get_running_loop().time(), matrix[:, 0].tolist()))
+        await asyncio.sleep(self.call_s + self.row_s * len(matrix))
         if (matrix < 0).any():
-            raise PredictionError("negative")
+            raise PredictionError(f"negative: {matrix.min():g}")
         return matrix[:, 0].copy()
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(rows) for _, rows in self.began]
+
+
+def batcher(
+    predict: Callable[[Matrix], Awaitable[Matrix]],
+    *,
+    max_rows: int = 64,
+    max_wait_s: float = 0.005,
+    max_waiting_rows: int = 10_000,
+    limit: int | None = None,
+) -> Batcher:
+    """One whose limit has grown to `limit`, or to its maximum."""
+    pace = BatchPace(max_rows=max_rows, max_wait_s=max_wait_s, target_s=10.0)
+    while pace.limit < (limit or max_rows):
+        pace.finished(pace.limit, waited_s=0, took_s=0.0001)
+    return Batcher("model", predict, pace=pace, max_waiting_rows=max_waiting_rows)
 
 
 def rows(*values: float) -> Matrix:
     return np.array([[v] for v in values])
 
 
-async def ask(batcher: Batcher, *requests: Matrix) -> list[Matrix | BaseException]:
-    return await asyncio.gather(*(batcher.predict(r) for r in requests), return_exceptions=True)
+async def ask(subject: Batcher, *requests: Matrix, deadline_s: float = LONG_S) -> list[Predicted | BaseException]:
+    return await asyncio.gather(*(subject.predict(r, deadline_s=deadline_s) for r in requests), return_exceptions=True)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.integers(-1, 100), min_size=1, max_size=4), min_size=1, max_size=12), st.integers(1, 9))
-def test_every_request_gets_its_own_rows_in_order_whatever_it_shared_a_batch_with(
-    requests: list[list[int]], max_rows: int
-) -> None:
-    answers = run(ask(Batcher(Model().predict, max_rows=max_rows, max_wait_s=0.001), *(rows(*r) for r in requests)))
-    for request, answer in zip(requests, answers, strict=True):
-        if min(request) < 0:
-            assert isinstance(answer, PredictionError)
-        else:
-            assert isinstance(answer, np.ndarray)
-            assert answer.tolist() == request
+def scores(answer: object) -> list[float]:
+    assert isinstance(answer, Predicted), answer
+    values: list[float] = answer.scores.tolist()
+    return values
 
 
 def test_requests_that_arrive_together_are_one_batch() -> None:
     model = Model()
-    run(ask(Batcher(model.predict, max_rows=10, max_wait_s=0.01), rows(1), rows(2, 3), rows(4)))
-    assert model.batches == [4]
+    answers = run_in_fake_time(ask(batcher(model.predict, max_rows=10), rows(1), rows(2, 3), rows(4)))
+    assert model.sizes == [4]
+    assert [scores(answer) for answer in answers] == [[1], [2, 3], [4]]
 
 
-def test_a_full_batch_does_not_wait() -> None:
-    async def scenario() -> float:
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        await ask(Batcher(Model().predict, max_rows=2, max_wait_s=30), rows(1), rows(2))
-        return loop.time() - started_s
-
-    assert run(scenario()) < 5
+def test_a_lonely_request_does_not_wait() -> None:
+    [answer] = run_in_fake_time(ask(batcher(Model(call_s=0.02).predict), rows(7)))
+    assert isinstance(answer, Predicted)
+    assert answer.queue_ms == 0
+    assert answer.predict_ms == pytest.approx(20)
 
 
-def test_a_lonely_request_waits_no_longer_than_allowed() -> None:
-    answers = run(ask(Batcher(Model().predict, max_rows=100, max_wait_s=0.02), rows(7)))
-    assert isinstance(answers[0], np.ndarray)
-    assert answers[0].tolist() == [7]
+def test_requests_that_come_during_a_call_go_together_into_the_next() -> None:
+    async def scenario() -> None:
+        first = asyncio.create_task(subject.predict(rows(0), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(first, ask(subject, *(rows(i) for i in range(1, 6))))
+
+    model = Model(call_s=0.02)
+    subject = batcher(model.predict)
+    run_in_fake_time(scenario())
+    assert model.sizes == [1, 5]
+
+
+def test_queue_time_and_predict_time_are_each_requests_own() -> None:
+    async def scenario() -> list[Predicted]:
+        async def later(wait_s: float) -> Predicted:
+            await asyncio.sleep(wait_s)
+            return await subject.predict(rows(wait_s), deadline_s=LONG_S)
+
+        return list(await asyncio.gather(later(0), later(0.005), later(0.015)))
+
+    subject = batcher(Model(call_s=0.02).predict)
+    answers = run_in_fake_time(scenario())
+    assert [answer.queue_ms for answer in answers] == [0, pytest.approx(15), pytest.approx(5)]
+    assert [answer.predict_ms for answer in answers] == [pytest.approx(20)] * 3
+
+
+def test_a_batch_has_no_more_rows_than_the_limit_unless_one_request_has() -> None:
+    model = Model()
+    requests = [rows(*range(n)) for n in (3, 3, 9, 1, 2, 2)]
+    run_in_fake_time(ask(batcher(model.predict, max_rows=4), *requests))
+    assert model.sizes == [3, 3, 9, 3, 2]
+
+
+def test_the_first_batch_of_a_rush_is_small_and_the_next_ones_grow() -> None:
+    model = Model(call_s=0.001)
+    run_in_fake_time(ask(batcher(model.predict, limit=1), *(rows(i) for i in range(100))))
+    assert model.sizes == [1, 2, 4, 8, 16, 32, 37]
+
+
+def test_a_batch_that_waits_for_more_begins_when_it_is_full() -> None:
+    async def scenario() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for i in range(400):
+                tasks.create_task(subject.predict(rows(i), deadline_s=LONG_S))
+                await asyncio.sleep(0.001)
+
+    model = Model(call_s=0.003)
+    subject = batcher(model.predict, max_rows=5, max_wait_s=1.0)
+    run_in_fake_time(scenario())
+    # 3 ms a call, a row each millisecond: without waiting a call would have three
+    assert sorted(model.sizes[-20:])[10] == 5
+
+
+def test_a_request_past_its_deadline_is_answered_so_and_never_predicted() -> None:
+    async def scenario() -> BaseException | Predicted:
+        blocking = asyncio.create_task(subject.predict(rows(1), deadline_s=LONG_S))
+        await asyncio.sleep(0.1)
+        [late] = await ask(subject, rows(2), deadline_s=0.5)
+        ended_s.append(asyncio.get_running_loop().time())
+        await blocking
+        await subject.predict(rows(3), deadline_s=LONG_S)
+        return late
+
+    ended_s: list[float] = []
+    model = Model(call_s=2)
+    subject = batcher(model.predict)
+    late = run_in_fake_time(scenario())
+    assert isinstance(late, DeadlineError)
+    assert str(late) == "model gave no answer within 500 ms"
+    assert ended_s == [pytest.approx(1000.6)]
+    assert [batch for _, batch in model.began] == [[1], [3]]
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0])
+def test_a_request_without_any_time_left_is_not_taken(deadline_s: float) -> None:
+    model = Model()
+    [answer] = run_in_fake_time(ask(batcher(model.predict), rows(1), deadline_s=deadline_s))
+    assert isinstance(answer, DeadlineError)
+    assert model.began == []
+
+
+def test_a_call_that_never_ends_leaves_no_request_waiting_for_ever() -> None:
+    async def never(_: Matrix) -> Matrix:
+        return await asyncio.get_running_loop().create_future()
+
+    answers = run_in_fake_time(ask(batcher(never), *(rows(i) for i in range(5)), deadline_s=3))
+    assert all(isinstance(answer, DeadlineError) for answer in answers)
 
 
 def test_a_request_that_gave_up_costs_the_others_of_its_batch_nothing() -> None:
-    async def scenario() -> Matrix:
-        batcher = Batcher(Model(takes_s=0.05).predict, max_rows=2, max_wait_s=1)
-        hasty = asyncio.create_task(asyncio.wait_for(batcher.predict(rows(1)), 0.01))
-        patient = asyncio.create_task(batcher.predict(rows(2)))
-        with pytest.raises(TimeoutError):
-            await hasty
-        return await patient
+    async def scenario() -> list[float]:
+        hasty = asyncio.create_task(subject.predict(rows(1), deadline_s=LONG_S))
+        patient = asyncio.create_task(subject.predict(rows(2), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        hasty.cancel()
+        return scores(await patient)
 
-    assert run(scenario()).tolist() == [2]
+    subject = batcher(Model(call_s=0.05).predict)
+    assert run_in_fake_time(scenario()) == [2]
 
 
-def test_an_error_nobody_foresaw_reaches_every_request_of_the_batch() -> None:
-    async def broken(_: Matrix) -> Matrix:
-        raise MemoryError("too much")
+def test_a_request_that_gave_up_in_the_queue_is_not_predicted() -> None:
+    async def scenario() -> None:
+        first = asyncio.create_task(subject.predict(rows(1), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(subject.predict(rows(2), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        await first
+        await subject.predict(rows(3), deadline_s=LONG_S)
 
-    answers = run(ask(Batcher(broken, max_rows=2, max_wait_s=1), rows(1), rows(2)))
-    assert all(isinstance(answer, MemoryError) for answer in answers)
+    model = Model(call_s=0.05)
+    subject = batcher(model.predict)
+    run_in_fake_time(scenario())
+    assert [batch for _, batch in model.began] == [[1], [3]]
+
+
+def test_more_rows_than_may_wait_are_refused_with_503_and_wait_again_when_there_is_room() -> None:
+    async def scenario() -> list[Any]:
+        running = asyncio.create_task(subject.predict(rows(0), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(subject.predict(rows(1, 2, 3), deadline_s=LONG_S))
+        await asyncio.sleep(0)
+        refused = (await ask(subject, rows(4, 5)))[0]
+        taken = await ask(subject, rows(6))
+        await asyncio.gather(running, waiting)
+        return [refused, *taken, *(await ask(subject, rows(*range(50))))]
+
+    subject = batcher(Model(call_s=0.05).predict, max_waiting_rows=4)
+    refused, taken, large = run_in_fake_time(scenario())
+    assert isinstance(refused, RequestError)
+    assert refused.status == 503
+    assert refused.message == "model has 3 rows waiting, and keeps at most 4; ask again in a moment"
+    assert scores(taken) == [6]
+    assert len(scores(large)) == 50  # nobody else waits: more than the bound may come at once
+
+
+@pytest.mark.parametrize("bad", [0, 17, 31])
+def test_a_bad_row_is_found_in_the_logarithm_of_its_batch(bad: int) -> None:
+    model = Model()
+    answers = run_in_fake_time(ask(batcher(model.predict), *(rows(-1 if i == bad else i) for i in range(32))))
+    assert [i for i, answer in enumerate(answers) if isinstance(answer, PredictionError)] == [bad]
+    assert all(scores(answer) == [i] for i, answer in enumerate(answers) if i != bad)
+    assert len(model.began) <= 1 + 2 * math.log2(32)
+
+
+def test_each_bad_request_of_a_batch_sees_its_own_error() -> None:
+    answers = run_in_fake_time(ask(batcher(Model().predict), rows(-1), rows(2), rows(-3), rows(4, -5), rows(6)))
+    assert [str(answer) for answer in answers if isinstance(answer, PredictionError)] == [
+        "negative: -1",
+        "negative: -3",
+        "negative: -5",
+    ]
+
+
+def test_an_error_nobody_foresaw_reaches_every_request_of_the_batch_and_the_next_batch_is_fine() -> None:
+    async def broken(matrix: Matrix) -> Matrix:
+        if matrix[0, 0] == 1:
+            raise MemoryError("too much")
+        return matrix[:, 0]
+
+    async def scenario() -> list[Any]:
+        return [*(await ask(subject, rows(1), rows(2))), *(await ask(subject, rows(3)))]
+
+    subject = batcher(broken)
+    first, second, third = run_in_fake_time(scenario())
+    assert isinstance(first, MemoryError)
+    assert isinstance(second, MemoryError)
+    assert scores(third) == [3]

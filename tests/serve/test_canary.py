@@ -1,3 +1,6 @@
+import asyncio
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,10 @@ from mlops_ray.store import RouteRecord
 from tests.serve.asgi_client import Reply, post
 from tests.serve.house import (
     BASE,
+    PREDICT_MS,
+    QUEUE_MS,
+    House,
+    Matrix,
     Open,
     Remote,
     answers_more_rows,
@@ -51,6 +58,23 @@ def test_a_canary_answers_with_its_own_version(open_door: Open, register: Regist
     assert content["predictions"][0]["score"] == 0.25
     (kept,) = house.records()
     assert (kept.version, kept.assigned, kept.error) == (2, "canary", None)
+    assert (kept.queue_ms, kept.predict_ms, kept.share) == (QUEUE_MS, PREDICT_MS, 1.0)
+    assert kept.latency_ms > 0
+
+
+def test_requests_that_come_together_share_a_call(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), first_column)
+    calls: list[int] = []
+
+    async def drive() -> list[Reply]:
+        await with_canary(house, 1.0)
+        counted = counting(house, calls)
+        return await asyncio.gather(*(counted.predict(record(i / 100)) for i in range(40)))
+
+    replies = run(drive())
+    assert [reply.json()["predictions"][0]["score"] for reply in replies] == [i / 100 for i in range(40)]
+    assert (sum(calls), len(calls) < 5) == (40, True)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +107,37 @@ def test_the_champion_answers_for_a_canary_that_fails_in_the_same_request(
     assert (kept.assigned, kept.role, kept.version, kept.status) == ("canary", "champion", 1, 200)
     assert kept.error is not None
     assert says in kept.error
+
+
+def test_a_canary_reads_the_request_by_its_own_signature_and_is_recorded_by_the_champions(
+    open_door: Open, register: Register
+) -> None:
+    other = Signature((InputColumn("visits", "int", nullable=True),), "binary", "customer")
+    register(lightgbm_model(5)), register(python_model("Half"), other)
+    seen: list[object] = []
+
+    async def looks(matrix: Matrix) -> object:
+        seen.append(matrix.tolist())
+        return np.full(len(matrix), 0.5)
+
+    house = open_door(route(1, 1), looks)
+
+    async def drive() -> Reply:
+        await with_canary(house, 1.0)
+        return await post(house.door, f"{BASE}/predict", {"records": [{"visits": 7}]})
+
+    # what only the canary takes is for the champion to refuse: it has to be able to answer
+    assert run(drive()).status == 422
+    stricter = Signature((*SIGNATURE.inputs[1:], SIGNATURE.inputs[0]), "binary", "customer")
+    register(python_model("Half"), stricter)
+
+    async def drive_other() -> Reply:
+        await house.door.apply(route(3, 1, canary=3, share=1.0))
+        return await house.predict(record(4.0))
+
+    assert run(drive_other()).json()["role"] == "canary"
+    (kept,) = house.records()
+    assert (seen, kept.matrix.tolist()) == ([[[3.0, 1.0, 1.0, 4.0]]], [[4.0, 3.0, 1.0, 1.0]])
 
 
 def test_a_canary_that_does_not_take_what_the_champion_takes_counts_as_failed(
@@ -129,6 +184,59 @@ def test_a_version_asked_for_by_name_is_no_part_of_the_rollout(open_door: Open, 
     assert run(drive()).json()["role"] == "champion"
     (kept,) = house.records()
     assert (kept.assigned, kept.version) == ("direct", 1)
+
+
+def test_half_of_a_clients_time_is_left_for_the_champion(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), hangs)
+
+    async def drive() -> list[Reply]:
+        await with_canary(house, 1.0)
+        return [await house.predict(headers={"x-request-timeout-ms": "40"}) for _ in range(8)]
+
+    assert {(reply.status, reply.json()["role"]) for reply in run(drive())} == {(200, "champion")}
+    # a client in a hurry says nothing about the canary: it is asked again each time
+    for kept in house.records():
+        assert kept.error is not None
+        said = re.fullmatch(r"canary version 2 gave no answer within ([\d.]+) ms", kept.error)
+        assert said is not None
+        assert float(said[1]) <= 20
+
+
+def test_a_larger_share_of_the_same_canary_keeps_what_is_known_of_it(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), hangs)
+
+    async def drive() -> None:
+        await with_canary(house, 0.9)
+        await asyncio.gather(*(house.predict(record(customer=f"u{i}")) for i in range(20)))
+        await house.door.apply(route(3, 1, canary=2, share=1.0, mirror=0.5, paired=0.5))
+        await house.predict()
+
+    run(drive())
+    assert "is not asked for a moment" in str(house.records()[-1].error)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
+def test_a_fraction_of_what_the_canary_answered_is_chosen_to_be_paired(
+    open_door: Open, register: Register, fraction: float
+) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+
+    async def drive() -> None:
+        await with_canary(house, 0.5, paired=fraction)
+        for i in range(300):
+            await house.predict(request_id=f"r{i}")
+
+    run(drive())
+    kept = house.records()
+    canarys = [s for s in kept if s.role == "canary"]
+    assert not any(s.to_pair for s in kept if s.role == "champion")
+    assert sum(s.to_pair for s in canarys) == pytest.approx(fraction * len(canarys), abs=0.12 * len(canarys))
+    # chosen by the request alone: another replica chooses alike, and whom it is for does not matter
+    chosen = {s.request_id for s in canarys if s.to_pair}
+    assert chosen == {s.request_id for s in canarys if on_canary(s.request_id, "salt-2:paired", fraction)}
 
 
 def test_a_canary_that_hangs_again_and_again_is_not_asked_for_a_moment(open_door: Open, register: Register) -> None:

@@ -1,9 +1,10 @@
+import asyncio
 import json
 
 import pytest
 
-from mlops_ray.errors import RequestError
-from mlops_ray.serve.http import error_response, header, read_body
+from mlops_ray.errors import DeadlineError, RequestError
+from mlops_ray.serve.http import error_response, json_response, read_body
 from tests.serve.asgi_client import Message
 from tests.serve.samples import run
 
@@ -17,9 +18,10 @@ def receiver(*messages: Message) -> object:
     return receive
 
 
-def body_of(*messages: Message, limit: int = 10, declared: bytes = b"") -> bytes:
-    scope: Message = {"headers": [(b"content-length", declared)] if declared else []}
-    return run(read_body(scope, receiver(*messages), limit))  # type: ignore[arg-type]
+def body_of(*messages: Message, limit: int = 10, declared: bytes = b"", encoding: bytes = b"") -> bytes:
+    sent = {b"content-length": declared, b"content-encoding": encoding}
+    headers = {name: value for name, value in sent.items() if value}
+    return run(read_body(headers, receiver(*messages), limit_bytes=limit, within_s=30))  # type: ignore[arg-type]
 
 
 def part(body: bytes, more: bool = False) -> Message:
@@ -48,11 +50,47 @@ def test_a_client_that_goes_away_ends_the_reading() -> None:
         body_of(part(b"ab", True), {"type": "http.disconnect"})
 
 
-def test_a_header_that_was_not_sent_is_empty() -> None:
-    assert header({"headers": [(b"a", b"1")]}, b"b") == b""
+@pytest.mark.parametrize("declared", [b"", b"3", b"junk", b"9" * 4000])
+def test_a_body_is_counted_whatever_it_says_of_its_size(declared: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        body_of(part(b"x" * 6, True), part(b"x" * 6), declared=declared)
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"br", b"identity, gzip", b"\xff"])
+def test_a_body_with_a_content_encoding_is_refused_before_it_is_read(encoding: bytes) -> None:
+    with pytest.raises(RequestError, match="content-encoding") as caught:
+        body_of(encoding=encoding)
+    assert caught.value.status == 415
+
+
+def test_the_encoding_identity_is_none() -> None:
+    assert body_of(part(b"ab"), encoding=b" Identity") == b"ab"
+
+
+@pytest.mark.parametrize("declared", [{}, {b"content-length": b"100000"}])
+def test_a_large_body_that_does_not_come_is_waited_for_no_longer_than_the_request_may_take(
+    declared: dict[bytes, bytes],
+) -> None:
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits so long")
+
+    with pytest.raises(DeadlineError, match="did not come within 10 ms"):
+        run(read_body(declared, receive, limit_bytes=10**6, within_s=0.01))
 
 
 def test_an_error_says_where_and_when_to_come_back() -> None:
     response = error_response("no capacity", 503, path="$.x", request_id="r1")
     assert json.loads(response.body) == {"error": "no capacity", "path": "$.x", "request_id": "r1"}
     assert (b"retry-after", b"1") in response.headers
+
+
+def test_whatever_is_not_available_says_when_to_come_back() -> None:
+    assert (b"retry-after", b"1") in json_response({"ready": False}, status=503).headers
+    assert (b"retry-after", b"3") in error_response("too often", 429, retry_after_s=2.1).headers
+    assert json_response({"ready": True}).headers == ()
+
+
+def test_a_refusal_for_lack_of_a_key_says_how_one_is_sent() -> None:
+    assert error_response("no key", 401).headers == ((b"www-authenticate", b'Bearer realm="mlops_ray"'),)

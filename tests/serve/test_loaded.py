@@ -15,14 +15,14 @@ def with_serve(loaded: LoadedModel, serve: Serve) -> LoadedModel:
 @pytest.mark.parametrize("rows", [1, 2, 20, 200])
 def test_answers_are_the_models_own(versions: Versions, register: Register, rows: int) -> None:
     loaded = versions.load(register(lightgbm_model(10)))
-    scores = run(loaded.predict(sample(rows), deadline_s=5))
-    np.testing.assert_allclose(scores, np.asarray(booster(10).predict(sample(rows))), atol=1e-12)
+    predicted = run(loaded.predict(sample(rows), deadline_s=5))
+    np.testing.assert_allclose(predicted.scores, np.asarray(booster(10).predict(sample(rows))), atol=1e-12)
 
 
 def test_batched_answers_are_the_models_own(versions: Versions, register: Register) -> None:
     loaded = with_serve(versions.load(register(lightgbm_model(10))), Serve(batching=Batching(max_rows=8)))
-    scores = run(loaded.predict(sample(3), deadline_s=5))
-    np.testing.assert_allclose(scores, np.asarray(booster(10).predict(sample(3))), atol=1e-12)
+    predicted = run(loaded.predict(sample(3), deadline_s=5))
+    np.testing.assert_allclose(predicted.scores, np.asarray(booster(10).predict(sample(3))), atol=1e-12)
 
 
 @pytest.mark.parametrize("rows", [1, 40])

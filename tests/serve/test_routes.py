@@ -10,14 +10,14 @@ from tests.serve.house import (
     Open,
     hangs,
 )
-from tests.serve.samples import Register, lightgbm_model, python_model, record, route, run
+from tests.serve.samples import Register, applied, lightgbm_model, python_model, record, route, run
 
 
 def test_an_older_epoch_changes_nothing(open_door: Open, register: Register) -> None:
     register(lightgbm_model(5)), register(lightgbm_model(6))
     house = open_door(route(5, 1))
-    assert run(house.door.apply(route(4, 2))) == Applied(5, 1, None, 0.0)
-    assert run(house.door.apply(route(5, 2))) == Applied(5, 1, None, 0.0)
+    assert run(house.door.apply(route(4, 2))) == applied(5, 1)
+    assert run(house.door.apply(route(5, 2))) == applied(5, 1)
 
 
 def test_a_newer_epoch_swaps_the_champion_and_keeps_the_previous_one_warm(open_door: Open, register: Register) -> None:
@@ -25,12 +25,12 @@ def test_a_newer_epoch_swaps_the_champion_and_keeps_the_previous_one_warm(open_d
     house = open_door(route(1, 1))
 
     async def drive() -> tuple[Applied, Reply, Reply]:
-        applied = await house.door.apply(route(2, 2, previous=1))
+        now_held = await house.door.apply(route(2, 2, previous=1))
         previous = await post(house.door, f"{BASE}/versions/1/predict", {"records": [record()]})
-        return applied, await house.predict(), previous
+        return now_held, await house.predict(), previous
 
-    applied, now, previous = run(drive())
-    assert applied == Applied(2, 2, None, 0.0)
+    now_held, now, previous = run(drive())
+    assert now_held == applied(2, 2)
     assert (now.json()["model_version"], now.json()["role"]) == ("2", "champion")
     assert (previous.json()["model_version"], previous.json()["role"]) == ("1", "direct")
 
@@ -58,7 +58,7 @@ def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_answering(open_door
         return await house.predict()
 
     assert run(drive()).json()["model_version"] == "1"
-    assert house.door.applied == Applied(1, 1, None, 0.0)
+    assert house.door.applied == applied(1, 1)
     assert issubclass(PredictionError, ModelError)
 
 
@@ -67,7 +67,30 @@ def test_a_canary_is_linked_later_when_the_door_opened_on_its_epoch(open_door: O
     pushed = route(4, 1, canary=2, share=1.0)
     house = open_door(pushed)
     assert house.door.applied.canary is None
-    assert run(house.door.apply(pushed)) == Applied(4, 1, 2, 1.0)
+    assert run(house.door.apply(pushed)) == applied(4, 1, 2, 1.0)
+
+
+@pytest.mark.parametrize(("share", "mirror"), [(0.0, 0.0), (0.0, 0.5)])
+def test_a_version_without_a_share_is_linked_too(
+    open_door: Open, register: Register, share: float, mirror: float
+) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+    held = run(house.door.apply(route(2, 1, canary=2, share=share, mirror=mirror)))
+    assert held == applied(2, 1, 2, share, mirror)
+
+
+def test_a_door_that_does_not_swap_goes_on_with_what_it_holds_until_it_is_replaced(
+    open_door: Open, register: Register
+) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), swaps=False)
+
+    async def drive() -> list[Applied]:
+        pushed = [route(2, 1, canary=2, share=0.5), route(3, 2, previous=1), route(4, 1)]
+        return [await house.door.apply(one) for one in pushed]
+
+    assert run(drive()) == [applied(2, 1, 2, 0.5), applied(2, 1, 2, 0.5), applied(4, 1)]
 
 
 @pytest.mark.parametrize("flavor", ["lightgbm", "python"])

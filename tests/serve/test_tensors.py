@@ -13,15 +13,27 @@ from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature, encode
 from mlops_ray.serve.http import Response
 from mlops_ray.serve.request import Rows
-from mlops_ray.serve.tensors import HEADER_LENGTH, TensorDecoder, encode_outputs, tensor_metadata
+from mlops_ray.serve.tensors import (
+    HEADER_LENGTH,
+    InferRequest,
+    TensorDecoder,
+    encode_outputs,
+    infer_request,
+    tensor_metadata,
+)
 from tests.serve.samples import SIGNATURE
 
 DECODER = TensorDecoder(SIGNATURE, max_rows=5)
 AMOUNT = {"name": "amount", "shape": [2], "datatype": "FP64", "data": [1.5, 2]}
 
 
+def rows_of(body: bytes, header_length: bytes) -> Rows:
+    """What a request says."""
+    return DECODER.rows(*infer_request(body, header_length))
+
+
 def decode(*inputs: dict[str, Any], **more: Any) -> Rows:
-    return DECODER.decode(json.dumps({"inputs": inputs, **more}).encode(), b"")[0]
+    return rows_of(json.dumps({"inputs": inputs, **more}).encode(), b"")
 
 
 def refused(*inputs: dict[str, Any], **more: Any) -> RequestError:
@@ -62,7 +74,7 @@ def test_a_binary_request_reads_as_the_json_one() -> None:
             "plan": ("BYTES", [2], strings("free", "")),
         }
     )
-    rows, _ = DECODER.decode(body, length)
+    rows = rows_of(body, length)
     assert rows.matrix.tolist() == [[1.5, 3, 1, 0], [2, -4, 0, 2]]
 
 
@@ -108,7 +120,7 @@ def test_a_wrong_tensor_is_named(inputs: list[dict[str, Any]], path: str, says: 
 def test_a_value_that_json_cannot_carry_is_refused_in_binary_too(value: float) -> None:
     body, length = binary({"amount": ("FP64", [1], np.array([value]).tobytes())})
     with pytest.raises(RequestError, match=r"null or NaN|infinite"):
-        DECODER.decode(body, length)
+        rows_of(body, length)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +130,14 @@ def test_a_value_that_json_cannot_carry_is_refused_in_binary_too(value: float) -
 def test_damaged_strings_are_a_bad_request(raw: bytes) -> None:
     body, length = binary({"amount": ("FP64", [1], bytes(8)), "plan": ("BYTES", [1], raw)})
     with pytest.raises(RequestError) as caught:
-        DECODER.decode(body, length)
+        rows_of(body, length)
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("length", [b"99999", b"-1", b"abc", b"9" * 5000])
 def test_a_wrong_length_of_the_json_part_is_a_bad_request(length: bytes) -> None:
     with pytest.raises(RequestError, match="Inference-Header-Content-Length") as caught:
-        DECODER.decode(b"{}", length)
+        rows_of(b"{}", length)
     assert caught.value.status == 400
 
 
@@ -134,13 +146,13 @@ def test_binary_data_of_another_size_than_declared_is_refused(size: Any) -> None
     tensor = {"name": "amount", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": size}}
     head = json.dumps({"inputs": [tensor]}).encode()
     with pytest.raises(RequestError):
-        DECODER.decode(head + bytes(8), str(len(head)).encode())
+        rows_of(head + bytes(8), str(len(head)).encode())
 
 
 def test_binary_data_that_belongs_to_no_tensor_is_refused() -> None:
     body, length = binary({"amount": ("FP64", [1], bytes(8))})
     with pytest.raises(RequestError, match="3 bytes of binary data belong to no tensor"):
-        DECODER.decode(body + b"abc", length)
+        rows_of(body + b"abc", length)
 
 
 def test_too_many_rows_are_too_large() -> None:
@@ -150,7 +162,7 @@ def test_too_many_rows_are_too_large() -> None:
 def test_deep_nesting_is_a_bad_request() -> None:
     body = b'{"inputs": [], "parameters": {"a": ' + b"[" * 100_000
     with pytest.raises(RequestError) as caught:
-        DECODER.decode(body, b"")
+        rows_of(body, b"")
     assert caught.value.status == 400
 
 
@@ -180,7 +192,7 @@ def test_a_unit_that_is_neither_text_nor_a_whole_number_is_refused(unit: Any) ->
 def test_a_unit_tensor_without_a_number_is_refused() -> None:
     body, length = binary({"amount": ("FP64", [1], bytes(8)), "customer": ("FP64", [1], np.array([np.nan]).tobytes())})
     with pytest.raises(RequestError, match="unit"):
-        DECODER.decode(body, length)
+        rows_of(body, length)
 
 
 def test_metadata_names_every_tensor_with_its_type() -> None:
@@ -195,7 +207,7 @@ def test_metadata_names_every_tensor_with_its_type() -> None:
 
 
 def answered(scores: dict[str, NDArray[Any]], **more: Any) -> Response:
-    _, request = DECODER.decode(json.dumps({"inputs": [AMOUNT], **more}).encode(), b"")
+    request, _ = infer_request(json.dumps({"inputs": [AMOUNT], **more}).encode(), b"")
     return encode_outputs(request, {"id": "r1"}, scores)
 
 
@@ -256,9 +268,46 @@ def test_tensors_read_as_the_training_data_was_encoded(rows: list[tuple[Any, ...
         ]
         body, length = json.dumps({"inputs": inputs}).encode(), b""
     expected = encode(SIGNATURE, pa.table({n: list(c) for n, c in zip(names, columns, strict=True)}))
-    np.testing.assert_array_equal(DECODER.decode(body, length)[0].matrix, expected)
+    np.testing.assert_array_equal(rows_of(body, length).matrix, expected)
 
 
 def test_a_regression_model_has_no_label() -> None:
     signature = Signature((InputColumn("a", "float", nullable=False),), "regression")
     assert [t["name"] for t in tensor_metadata(signature)["outputs"]] == ["score"]
+
+
+@pytest.mark.parametrize(("sent", "timeout_s"), [({}, None), ({"timeout": 0}, None), ({"timeout": 2500}, 0.0025)])
+def test_the_time_a_client_waits_is_in_microseconds_and_0_is_for_ever(
+    sent: dict[str, Any], timeout_s: float | None
+) -> None:
+    request, _ = infer_request(json.dumps({"inputs": [AMOUNT], "parameters": sent}).encode(), b"")
+    assert request.timeout_s == timeout_s
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"parameters": {"timeout": -1}}, "$.parameters.timeout"),
+        ({"parameters": {"timeout": "1"}}, "$.parameters.timeout"),
+        ({"parameters": {"timeout": 10**400}}, "$.parameters.timeout"),
+        ({"parameters": {"binary_data_output": "yes"}}, "$.parameters.binary_data_output"),
+        (
+            {"outputs": [{"name": "score", "parameters": {"binary_data": 1}}]},
+            "$.outputs[0].parameters.binary_data",
+        ),
+    ],
+)
+def test_a_parameter_that_is_not_as_expected_is_named(more: dict[str, Any], path: str) -> None:
+    error = refused(AMOUNT, **more)
+    assert (error.status, error.path) == (422, path)
+
+
+def test_parameters_that_say_nothing_here_are_left_alone() -> None:
+    assert decode(AMOUNT, parameters={"priority": 3, "anything": {"a": [1]}}).matrix.shape == (2, 4)
+
+
+def test_an_output_says_for_itself_whether_it_is_binary() -> None:
+    outputs = [{"name": "score"}, {"name": "label", "parameters": {"binary_data": False}}]
+    response = answered(OUTPUTS, parameters={"binary_data_output": True}, outputs=outputs)
+    head = json.loads(response.body[: int(dict(response.headers)[HEADER_LENGTH])])
+    assert [("data" in tensor) for tensor in head["outputs"]] == [False, True]

@@ -39,9 +39,9 @@ def record(tmp_path: Path) -> ModelVersionRecord:
     model = TrainedModel("python", {"predictor.json": json.dumps({"class": f"{__name__}:Tenth"}).encode()})
     signature = Signature((InputColumn("tenure", "int", False),), "binary")
     reference = build_reference(signature.columns(), np.arange(9.0)[:, None])
-    write_bundle(tmp_path, model=model, signature=signature, reference=reference, card="")
+    digest = write_bundle(tmp_path, model=model, signature=signature, reference=reference, card="").digest
     return ModelVersionRecord(
-        "churn", 4, "d", str(tmp_path), "r", "tests.churn@v1", {}, {}, {}, "PASS", Stage.CHAMPION, 0.0
+        "churn", 4, digest, str(tmp_path), "r", "tests.churn@v1", {}, {}, {}, "PASS", Stage.CHAMPION, 0.0
     )
 
 

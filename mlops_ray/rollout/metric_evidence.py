@@ -1,0 +1,116 @@
+"""What was seen of one kind of bad event: counts and log e-values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from mlops_ray.rollout.mixture import (
+    EXCESS_GRID,
+    RATIO_GRID,
+    log_excess_factors,
+    log_ratio_factors,
+    log_share_process,
+)
+from mlops_ray.spec import Analysis
+
+__all__ = ["Exceedances", "MetricEvidence"]
+
+
+@dataclass(frozen=True)
+class MetricEvidence:
+    """Log e-values and counts of one kind of bad event; see `mlops_ray.rollout.mixture` for the processes."""
+
+    worse: tuple[float, ...]
+    """Against "the ratio is at most tolerated_ratio", one per alternative of RATIO_GRID."""
+    fine: tuple[float, ...]
+    """Against "the ratio is at least max_ratio", one per alternative."""
+    excess: tuple[float, ...]
+    """Against "the share of bad events is at most max_bad_share", where all units are on the canary; EXCESS_GRID."""
+    absolute: float
+    """Against "the canary's share of bad events is at least max_bad_share"."""
+    canary_requests: int
+    champion_requests: int
+    canary_bad: int
+    champion_bad: int
+    canary_repeated: int = 0
+    """Further bad requests of units that are counted already."""
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing seen: every e-value is 1."""
+        zeros = (0.0,) * len(RATIO_GRID)
+        return cls(zeros, zeros, (0.0,) * len(EXCESS_GRID), 0.0, 0, 0, 0, 0)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The value that `dataclasses.asdict` or JSON made of it."""
+        tuples = {name: tuple(content[name]) for name in ("worse", "fine", "excess")}
+        return cls(**{**content, **tuples})
+
+    def after(
+        self, requests: tuple[int, int], bad: tuple[int, int], repeated: int, *, share: float, analysis: Analysis
+    ) -> Self:
+        """With (canary, champion) requests and bad events of one more block; `share` is the epoch's.
+
+        Where `share` is 1 there is nothing to compare with, and the block counts for the absolute tests only.
+        """
+        total = sum(requests)
+        compared = requests[0] / total if total and share < 1.0 else 0.0
+        all_bad = bad[0] + repeated
+        worse = log_ratio_factors(*bad, compared, null_ratio=analysis.tolerated_ratio, worse=True)
+        fine = log_ratio_factors(all_bad, bad[1], compared, null_ratio=analysis.max_ratio, worse=False)
+        excess = self.excess
+        if share >= 1.0:
+            excess = _sum(excess, log_excess_factors(bad[0], requests[0], null_share=analysis.max_bad_share))
+        canary_requests = self.canary_requests + requests[0]
+        ever_bad = self.canary_bad + self.canary_repeated + all_bad
+        return replace(
+            self,
+            worse=_sum(self.worse, worse),
+            fine=_sum(self.fine, fine),
+            excess=excess,
+            absolute=log_share_process(ever_bad, canary_requests, null_share=analysis.max_bad_share),
+            canary_requests=canary_requests,
+            champion_requests=self.champion_requests + requests[1],
+            canary_bad=self.canary_bad + bad[0],
+            champion_bad=self.champion_bad + bad[1],
+            canary_repeated=self.canary_repeated + repeated,
+        )
+
+
+@dataclass(frozen=True)
+class Exceedances:
+    """Log e-values and counts of the time in the model above one quantile of the champion's."""
+
+    worse: tuple[float, ...]
+    """Against "the canary is above the shifted threshold no more often than the champion above its quantile"."""
+    canary_requests: int
+    champion_requests: int
+    canary_above: int
+    champion_above: int
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing seen."""
+        return cls((0.0,) * len(RATIO_GRID), 0, 0, 0, 0)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The value that `dataclasses.asdict` or JSON made of it."""
+        return cls(**{**content, "worse": tuple(content["worse"])})
+
+    def after(self, timed: tuple[int, int], above: tuple[int, int]) -> Self:
+        """With (canary, champion) requests compared with the thresholds, and first ones of a unit above them."""
+        total = sum(timed)
+        worse = log_ratio_factors(*above, timed[0] / total if total else 0.0, null_ratio=1.0, worse=True)
+        return type(self)(
+            worse=_sum(self.worse, worse),
+            canary_requests=self.canary_requests + timed[0],
+            champion_requests=self.champion_requests + timed[1],
+            canary_above=self.canary_above + above[0],
+            champion_above=self.champion_above + above[1],
+        )
+
+
+def _sum(logs: tuple[float, ...], factors: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(a + b for a, b in zip(logs, factors, strict=True))

@@ -1,0 +1,117 @@
+"""Many requests as few messages between replicas, each of bounded size; what the other side answers, apart again.
+
+A message is plain arrays and lists, so that it is made and read in microseconds: one matrix of all rows instead of one
+for each request.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_ray.serve.remote_version import Outcome
+
+__all__ = ["Part", "Question", "Reply", "as_question", "as_reply", "joined", "outcomes_of", "parcels", "requests_of"]
+
+Matrix = NDArray[np.float64]
+Question = tuple[Matrix, list[int], list[float]]
+"""All rows one under the other, rows of each request, and the seconds that each of them is of use."""
+Reply = tuple[NDArray[np.float64], list[bool], list[str | None], list[float], list[float]]
+"""Scores of the requests that have some, one after the other; which have, error, queue and predict milliseconds of
+each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of the request at this position, all of them unless it is too large for one message."""
+
+    position: int
+    rows: slice
+
+
+def parcels(matrices: Sequence[Matrix], *, max_bytes: int) -> list[list[Part]]:
+    """Parts of the requests by message, in order; a request above `max_bytes` is split by rows.
+
+    >>> small, large = np.zeros((2, 4)), np.zeros((5, 4))  # 32 bytes a row
+    >>> [[(part.position, part.rows.stop) for part in parcel] for parcel in parcels([small, large], max_bytes=128)]
+    [[(0, 2)], [(1, 4)], [(1, 5)]]
+    """
+    found: list[list[Part]] = []
+    room = 0
+    for position, matrix in enumerate(matrices):
+        for rows in _slices(matrix, max_bytes):
+            size = matrix[rows].nbytes
+            if size > room or not found:
+                found.append([])
+                room = max_bytes
+            found[-1].append(Part(position, rows))
+            room -= size
+    return found
+
+
+def _slices(matrix: Matrix, max_bytes: int) -> Iterator[slice]:
+    step = max(1, max_bytes // max(1, matrix.nbytes // max(1, len(matrix))))
+    for start in range(0, len(matrix), step):
+        yield slice(start, min(start + step, len(matrix)))
+
+
+def as_question(parts: Sequence[Part], matrices: Sequence[Matrix], left_s: Sequence[float]) -> Question:
+    """The message for these parts."""
+    chosen = [matrices[part.position][part.rows] for part in parts]
+    rows = chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
+    return rows, [len(matrix) for matrix in chosen], [left_s[part.position] for part in parts]
+
+
+def requests_of(question: Question) -> tuple[list[Matrix], list[float]]:
+    """Matrix of each request in a message, and the seconds each is of use."""
+    rows, counts, left_s = question
+    return _apart(rows, counts), left_s
+
+
+def as_reply(outcomes: Sequence[Outcome]) -> Reply:
+    """The message that answers a question."""
+    scores = [scores for scores, _, _, _ in outcomes if scores is not None]
+    whole = np.concatenate(scores) if scores else np.empty(0)
+    answered = [scores is not None for scores, _, _, _ in outcomes]
+    _, errors, queue_ms, predict_ms = zip(*outcomes, strict=True)
+    return whole, answered, list(errors), list(queue_ms), list(predict_ms)
+
+
+def outcomes_of(reply: Any, question: Question) -> list[Outcome]:
+    """What a reply says of each request.
+
+    Raises:
+        ValueError: it does not fit the question.
+    """
+    scores, answered, errors, queue_ms, predict_ms = reply
+    counts = [count for count, has in zip(question[1], answered, strict=True) if has]
+    if len(scores) != sum(counts):
+        raise ValueError(f"expected {sum(counts)} scores, found {len(scores)}")
+    own = iter(_apart(np.asarray(scores), counts))
+    columns = zip(answered, errors, queue_ms, predict_ms, strict=True)
+    return [(next(own) if has else None, error, queue, predict) for has, error, queue, predict in columns]
+
+
+def joined(parts: Sequence[Part], outcomes: Sequence[Outcome], *, requests: int) -> list[Outcome]:
+    """The outcome of each request from those of its parts; one part that failed fails it."""
+    by_request: list[list[Outcome]] = [[] for _ in range(requests)]
+    for part, outcome in zip(parts, outcomes, strict=True):
+        by_request[part.position].append(outcome)
+    return [several[0] if len(several) == 1 else _one_of(several) for several in by_request]
+
+
+def _one_of(several: Sequence[Outcome]) -> Outcome:
+    scores = [scores for scores, _, _, _ in several if scores is not None]
+    if len(scores) < len(several):
+        return next(outcome for outcome in several if outcome[0] is None)
+    # Its parts are asked for side by side: the longest wait is the request's, the work is the sum.
+    return np.concatenate(scores), None, max(o[2] for o in several), sum(o[3] for o in several)
+
+
+def _apart(rows: NDArray[np.float64], counts: Sequence[int]) -> list[NDArray[np.float64]]:
+    if len(counts) == 1:
+        return [rows]
+    ends = np.cumsum(counts)
+    return [rows[end - count : end] for end, count in zip(ends.tolist(), counts, strict=True)]
