@@ -34,8 +34,7 @@ def haproxy_pid(workspace: Workspace) -> int | None:
     """The HAProxy that listens for the workspace's users; None: nobody listens."""
     port = urlsplit(workspace.serve).port
     for connection in psutil.net_connections("tcp"):
-        listens = connection.status == psutil.CONN_LISTEN and bool(connection.laddr)
-        if listens and connection.laddr[1] == port:
+        if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,):
             return connection.pid
     return None
 

@@ -34,8 +34,8 @@ DELIVERY_PARTS = ("capture", "canary", "shadow", "arrow", "changes")
 _FOR_EVER = {"min_s": 3600, "max_s": 7200}
 _SHADOW_RATE = 300.0  # requests/s, a moderate load; each shadow manages 20 calls a second
 _CHANGES_RATE = 300.0
-_BULK_ROWS = 10_000
-_BULK_CONNECTIONS = 4
+_BULK_ROWS = 5_000
+_BULK_CONNECTIONS = 2
 _ARROW = "application/vnd.apache.arrow.stream"
 _RESOURCES = {"resources": {"cpus": 0.1}}
 
@@ -46,6 +46,7 @@ class Cluster:
 
     workspace: Workspace
     workload: Workload
+    server: ServerProcess
 
     @classmethod
     @contextmanager
@@ -54,7 +55,7 @@ class Cluster:
         server = ServerProcess(ENGINE, workload.folder)
         try:
             server.wait_until_right(workload)
-            yield cls(Workspace.load(workload.folder / HOME, {}), workload)
+            yield cls(Workspace.load(workload.folder / HOME, {}), workload, server)
         finally:
             server.stop()
 
@@ -96,7 +97,7 @@ def _capture(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
     off = cluster.model("unrecorded", serve={"capture": {"enabled": False}})
     off.first_champion()
     loads = {"capture on": cluster.load(cluster.plain, seconds), "capture off": cluster.load(off, seconds)}
-    return _in_turns("capture", loads, rounds)
+    return _in_turns(cluster, "capture", loads, rounds)
 
 
 def _canary(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
@@ -106,7 +107,7 @@ def _canary(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
     model.await_phase(model.deploy(model.add_version(trees=99)), Phase.CANARY)
     _await_role(cluster, model, "canary")
     loads = {"canary 10 %": cluster.load(model, seconds), "no canary": cluster.load(cluster.plain, seconds)}
-    rows = _in_turns("canary", loads, rounds)
+    rows = _in_turns(cluster, "canary", loads, rounds)
     still = model.store.rollouts(model.name, active_only=True)
     if [rollout.phase for rollout in still] != [Phase.CANARY]:
         raise RuntimeError(
@@ -121,7 +122,7 @@ def _shadow(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
     shadowed: list[tuple[str, DeliveredModel]] = []
     for name, kind in (("waiting shadow", "Waits"), ("computing shadow", "Computes")):
         model = cluster.model(
-            name.replace(" ", "-"), rollout={"strategy": "shadow", "shadow": {"mirror": 1.0, **_FOR_EVER}}
+            name.replace(" ", "_"), rollout={"strategy": "shadow", "shadow": {"mirror": 1.0, **_FOR_EVER}}
         )
         model.first_champion()
         model.await_phase(model.deploy(model.add_version(kind=f"benchmarks.predictors:{kind}")), Phase.CANARY)
@@ -130,7 +131,7 @@ def _shadow(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
     loads = {"no shadow": cluster.load(cluster.plain, seconds, rate=_SHADOW_RATE, connections=64)} | {
         name: cluster.load(model, seconds, rate=_SHADOW_RATE, connections=64) for name, model in shadowed
     }
-    rows = _in_turns("shadow", loads, rounds)
+    rows = _in_turns(cluster, "shadow", loads, rounds)
     for _, model in shadowed:
         model.command("abort")
     return rows
@@ -153,7 +154,7 @@ def _arrow(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
         rows=_BULK_ROWS,
     )
     loads = {"arrow rows": bulk, "json rows": cluster.load(cluster.plain, seconds)}
-    return _in_turns("arrow", loads, rounds)
+    return _in_turns(cluster, "arrow", loads, rounds)
 
 
 def _changes(cluster: Cluster, *, times: int) -> list[Timing]:
@@ -199,11 +200,11 @@ def _gone_after_s(requests: Iterable[Request], undone_s: float, version: int) ->
     return round(max(0.0, *(r.ended_s - undone_s for r in requests if r.version == version)), 3)
 
 
-def _in_turns(part: str, loads: Mapping[str, Load], rounds: int) -> list[Row]:
+def _in_turns(cluster: Cluster, part: str, loads: Mapping[str, Load], rounds: int) -> list[Row]:
     samples: dict[str, list[Sample]] = {name: [] for name in loads}
     for _ in range(rounds):
         for name, load in loads.items():
-            samples[name].append(take_sample(name, load))
+            samples[name].append(take_sample(name, load, cpu_s=cluster.server.cpu_s))
     return [Row.of(part, name, loads[name], samples[name]) for name in loads]
 
 

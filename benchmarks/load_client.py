@@ -34,6 +34,7 @@ class _Run:
     """What all connections share; `interval_s` is None in a closed loop."""
 
     requests: Iterator[bytes]
+    address: tuple[str, int]
     measure_from_s: float
     stop_at_s: float
     interval_s: float | None
@@ -45,6 +46,11 @@ class _Run:
     sent: int = 0
     idle: deque["_Connection"] = field(default_factory=deque)
     waiting: deque[float] = field(default_factory=deque)
+    reconnecting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    async def connect(self) -> None:
+        """One connection more."""
+        await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self.address)
 
     def due(self, due_s: float) -> None:
         """A request of the schedule has become due."""
@@ -112,12 +118,15 @@ class _Connection(asyncio.Protocol):
         self._run.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self in self._run.idle:
-            self._run.idle.remove(self)
-        if self._busy or time.perf_counter() < self._run.stop_at_s:
-            self._run.refuse(f"the server closed a connection ({exc})")
         self._run.open -= 1
-        if self._run.open == 0 and not self._run.done.done():
+        if self._busy:
+            self._run.refuse(f"the server closed a connection that waited for an answer ({exc})")
+        if time.perf_counter() < self._run.stop_at_s:
+            # A server may close a connection that is idle; who uses it next opens another one.
+            if self in self._run.idle:
+                self._run.idle.remove(self)
+            self._run.reconnecting.append(asyncio.ensure_future(self._run.connect()))
+        elif self._run.open == 0 and not self._run.done.done():
             self._run.done.set_result(None)
 
 
@@ -144,10 +153,12 @@ async def _drive(arguments: argparse.Namespace, requests: list[bytes]) -> dict[s
     loop = asyncio.get_running_loop()
     start_s = time.perf_counter() + _WARM_UP_S
     interval_s = 1 / arguments.rate if arguments.rate else None
-    run = _Run(itertools.cycle(requests), start_s, start_s + arguments.seconds, interval_s, loop.create_future())
+    address = (parts.hostname or "", parts.port or 80)
+    stop_s = start_s + arguments.seconds
+    run = _Run(itertools.cycle(requests), address, start_s, stop_s, interval_s, loop.create_future())
     cpu_s = time.process_time()
     for _ in range(arguments.connections):
-        await loop.create_connection(lambda: _Connection(run), parts.hostname or "", parts.port or 80)
+        await run.connect()
     if interval_s is not None:
         await _send_on_schedule(run, interval_s)
     await asyncio.wait_for(run.done, _WARM_UP_S + arguments.seconds + _PATIENCE_S)

@@ -107,6 +107,8 @@ def take_sample(name: str, load: Load, *, cpu_s: Callable[[], float] | None = No
         raise RuntimeError(f"{name}: {found['failed']} of {found['sent']} requests failed, such as: {problem}")
     if cpu_s is not None:
         found["server_cpu_ms"] = 1000 * (cpu_s() - before_s) / found["sent"]
-    print(f"  {name}, {load}: {found['requests_per_s']:.0f}/s, p99 {found['p99_ms']:.1f} ms", file=sys.stderr)
+    print(
+        f"  {name}, {load}: {found['requests_per_s']:.0f}/s, p99 {found['p99_ms']:.1f} ms", file=sys.stderr, flush=True
+    )
     sample: Sample = found
     return sample

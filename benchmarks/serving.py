@@ -7,7 +7,7 @@ this machine. Parts, selectable with --parts; with --output, parts that are not 
   `mlflow models serve`, BentoML with adaptive batching and bare Ray Serve, one row a request over 1 and 16 keep-alive
   connections; then each at half of its own requests/s in an open loop, and the engine at that very rate.
 - capture, canary, shadow, arrow: this engine with records kept or not, 10 % of the units on a canary or none, every
-  request copied to an overloaded shadow or not (open loop), 10,000 rows a request as Arrow or one a request as JSON.
+  request copied to an overloaded shadow or not (open loop), 5,000 rows a request as Arrow or one a request as JSON.
 - changes: seconds from a changed share, and from a rollback, to the last answer that does not know of it, under load.
 
 Each system has one worker process for the model, no access log, one thread of linear algebra, and both cores of the

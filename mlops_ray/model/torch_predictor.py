@@ -58,8 +58,8 @@ class TorchPredictor:
         try:
             torch.set_num_threads(threads)
             program = torch.export.load(folder / MODEL_FILE)
-            autocast = _autocast_of(folder / TORCH_OPTIONS) if device.startswith("cuda") else None
-            return cls(program, device=device, autocast=autocast)
+            autocast = _autocast_of(folder / TORCH_OPTIONS)
+            return cls(program, device=device, autocast=autocast if device.startswith("cuda") else None)
         except (OSError, RuntimeError, ValueError, KeyError, BadZipFile) as error:
             raise ModelError(f"{MODEL_FILE}: not a torch.export program that loads on {device} ({error})") from error
 

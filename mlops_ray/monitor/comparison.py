@@ -111,7 +111,7 @@ class Comparison:
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """First scores of units; of copies both versions' scores of the same row, since a copy is never first."""
         if copies:
-            both = requests.shadow & requests.own & requests.paired
+            both = requests.shadow & np.isfinite(requests.scores) & np.isfinite(requests.paired_scores)
             first = self._first("scores", requests, both)
             return yardstick.bins(requests.scores[first]), yardstick.bins(requests.paired_scores[first])
         answered = requests.own & ~requests.shadow & np.isfinite(requests.scores)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Totals = Mapping[str, tuple[Stratum, ...]]
 
 _KEYS = ["request_id", "row"]
-_COLUMNS = [*_KEYS, "unit", "role", "assigned", "canary", "epoch", "status", "score"]
+_COLUMNS = [*_KEYS, "unit", "assigned", "canary", "epoch", "status", "score"]
 _SIDES = ["canary", "champion"]
 _LABEL_AT = 0.5
 _CLIPPED_AT = 1e-6
@@ -68,7 +68,6 @@ def joined(log: RecordLog, delivery: Delivery, *, task: Task) -> pa.Table:
         (pc.field("canary") == delivery.version)
         & (pc.field("epoch") >= delivery.since_epoch)
         & pc.field("assigned").isin(_SIDES)
-        & pc.field("role").isin(_SIDES)
         & (pc.field("status") == 200)
         & pc.field("score").is_valid()
     )

@@ -54,7 +54,8 @@ class RecordLog:
     def served_in(self, path: str, columns: Sequence[str]) -> pa.Table:
         """These columns of one file of served requests; one that the file does not have yet is null."""
         with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
-            table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+            known = set(file.schema_arrow.names)
+            table = file.read(columns=[name for name in columns if name in known])
         for name in columns:
             if name not in table.column_names:
                 kind = SERVED.field(name).type

@@ -25,7 +25,9 @@ against the ratio and the one against the share, are supermartingales from 1, he
 1 / beta with probability at most beta. It is unacceptable in paired scores when max_disagreement of them disagree, in
 an outcome when the harm is max_harm, and in the primary outcome of an AB test when it is not better at all; each of
 these is taken for fine with probability at most beta. A version passes only when all that have to are fine, so one that
-is unacceptable in any of them is promoted with probability at most beta, and beta is not divided. Either part of the
+is unacceptable in any of them is promoted with probability at most beta, and beta is not divided. The ratio is that of
+units that fail, each counted once; bad requests that few units repeat are many only by estimate, and hold a PASS back
+as long as their share and their ratio are too large, which makes it rarer still. Either part of the
 mean can carry it alone: a busy champion with errors of its own shows by the ratio that the canary is no worse, and
 where neither side ever fails the share does: with the defaults (beta = .05, max_bad_share = .02) a canary passes after
 N = 221 requests without a single bad event.

@@ -16,9 +16,9 @@ class Block:
 
     - A bad event belongs to a request of the same block, and counts once for each unit: the first bad request of the
       unit in this delivery, on whichever side. A client that retries is one event, and a unit that failed on the
-      champion before the share grew does not count again because the canary meets it now. Further bad canary requests
-      of units that have been counted are `canary_repeated_*`: they never speak for a rollback, but a share of bad
-      requests that is too large must not look fine because few units make them.
+      champion before the share grew does not count again because the canary meets it now. Further bad requests of units
+      that have been counted are `*_repeated_*`: they never speak for a rollback, but a share of bad requests that is
+      too large must not look fine because few units make them.
     - In an epoch with a share, `canary_requests` are those of the units on the canary, and copies of a shadow are left
       out. In an epoch of share 0 they are copies all of them, and `champion_requests` are all the champion's.
 
@@ -36,19 +36,22 @@ class Block:
     champion_slow: int
     canary_repeated_errors: int = 0
     canary_repeated_slow: int = 0
+    champion_repeated_errors: int = 0
+    """Where these are not counted, what the canary's units repeat delays a promotion more than it has to."""
+    champion_repeated_slow: int = 0
     quantiles: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By quantile of the champion's time in the model ("p95"): units first seen above it, on (canary, champion); the
     canary's threshold is shifted by what is no harm."""
     timed: tuple[int, int] = (0, 0)
     """Requests on (canary, champion) that were compared with the thresholds; (0, 0) as long as there are none."""
     scores: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-    """Units seen first on (canary, champion), by bin of their first score; of copies, what both versions said of the same
+    """Units seen first on (canary, champion), by bin of their first score; of copies, what both versions said of one
     row. No bins as long as there are none."""
     paired: tuple[int, int] = (0, 0)
     """(requests scored by both versions, of them disagreeing)."""
     units: tuple[int, int] = (0, 0)
-    """Units seen first in this epoch on (canary, champion), for `sample_ratio_mismatch` on totals of the epoch; no metric
-    of the verdict. Not for share 0 or 1."""
+    """Units seen first in this epoch on (canary, champion), for `sample_ratio_mismatch` on totals of the epoch; part of
+    no verdict. Not for share 0 or 1."""
     share: float = 0.0
     """Share of the units that should meet the canary in this epoch; 0: its requests are copies."""
 
@@ -70,7 +73,7 @@ class Block:
 
     def _check_bad(self, side: str, bad: str) -> None:
         requests = getattr(self, f"{side}_requests")
-        repeated = getattr(self, f"{side}_repeated_{bad}", 0)
+        repeated = getattr(self, f"{side}_repeated_{bad}")
         count = getattr(self, f"{side}_{bad}") + repeated
         if not 0 <= repeated <= count <= requests:
             raise RolloutError(

@@ -1,5 +1,7 @@
 """Verdicts on metrics that count events: bad requests, slow answers, scores, disagreements."""
 
+from collections.abc import Sequence
+
 from mlops_ray.rollout.budget import Budget
 from mlops_ray.rollout.evidence import Evidence
 from mlops_ray.rollout.metric_assessment import Kind, MetricAssessment, e_value
@@ -16,9 +18,10 @@ MIN_BAD_EVENTS = 3
 
 def event_metrics(evidence: Evidence, rollout: Rollout, budget: Budget) -> list[MetricAssessment]:
     """One assessment for each metric that is switched on and, unless it must, has seen something."""
-    metrics = [_bad_events("errors", evidence.errors, rollout, budget)]
+    shares = [step.share for step in rollout.plan]
+    metrics = [_bad_events("errors", evidence.errors, rollout, budget, shares)]
     if rollout.strategy != "shadow":
-        metrics.append(_bad_events("latency", evidence.latency, rollout, budget))
+        metrics.append(_bad_events("latency", evidence.latency, rollout, budget, shares))
     if rollout.analysis.latency.quantiles:
         metrics += [_quantile(name, seen, rollout, budget) for name, seen in sorted(evidence.quantiles.items())]
     if rollout.analysis.predictions.bins and evidence.scores.bins:
@@ -28,13 +31,18 @@ def event_metrics(evidence: Evidence, rollout: Rollout, budget: Budget) -> list[
     return metrics
 
 
-def _bad_events(kind: Kind, seen: MetricEvidence, rollout: Rollout, budget: Budget) -> MetricAssessment:
+def _bad_events(
+    kind: Kind, seen: MetricEvidence, rollout: Rollout, budget: Budget, shares: Sequence[float]
+) -> MetricAssessment:
+    """On errors or slow answers; `shares` are those of the plan's steps."""
     log_fine = log_mean_exp((log_mean_exp(seen.fine), seen.absolute))
-    e_worse, e_fine = e_value(_log_worse(seen, rollout)), e_value(log_fine)
+    e_worse, e_fine = e_value(_log_worse(seen, shares)), e_value(log_fine)
     worse_needs, fine_needs = 1.0 / budget.critical, 1.0 / budget.beta
     counts = f"{kind}: {_counts(seen, rollout)}"
     if e_worse >= worse_needs and seen.canary_bad >= MIN_BAD_EVENTS:
         verdict, message = Verdict.FAIL, f"{counts}: worse (evidence {e_worse:.1f}, needs {worse_needs:.1f})"
+    elif e_fine >= fine_needs and _repeats_too_often(seen, rollout):
+        verdict, message = Verdict.INCONCLUSIVE, f"{counts}: undecided, units that fail do so again and again"
     elif e_fine >= fine_needs:
         verdict, message = Verdict.PASS, f"{counts}: fine (evidence {e_fine:.1f}, needs {fine_needs:.1f})"
     else:
@@ -54,7 +62,7 @@ def _bad_events(kind: Kind, seen: MetricEvidence, rollout: Rollout, budget: Budg
             "canary_bad": seen.canary_bad,
             "champion_bad": seen.champion_bad,
             "canary_share": _share(seen.canary_bad + seen.canary_repeated, seen.canary_requests),
-            "champion_share": _share(seen.champion_bad, seen.champion_requests),
+            "champion_share": _share(seen.champion_bad + seen.champion_repeated, seen.champion_requests),
         },
         must_have_data=True,
         e_worse=e_worse,
@@ -62,13 +70,19 @@ def _bad_events(kind: Kind, seen: MetricEvidence, rollout: Rollout, budget: Budg
     )
 
 
-def _log_worse(seen: MetricEvidence, rollout: Rollout) -> float:
+def _log_worse(seen: MetricEvidence, shares: Sequence[float]) -> float:
     """The ratio process, the process where all units are on the canary, or the mean of both; the plan says which."""
-    shares = [step.share for step in rollout.plan]
     ratio, excess = log_mean_exp(seen.worse), log_mean_exp(seen.excess)
     if all(share < 1.0 for share in shares):
         return ratio
     return excess if all(share >= 1.0 for share in shares) else log_mean_exp((ratio, excess))
+
+
+def _repeats_too_often(seen: MetricEvidence, rollout: Rollout) -> bool:
+    """Whether all bad requests, repeated ones too, are too many by both measures: share and ratio."""
+    analysis, (canary, champion) = rollout.analysis, seen.compared_bad
+    share = _share(seen.canary_bad + seen.canary_repeated, seen.canary_requests)
+    return share >= analysis.max_bad_share and canary >= analysis.max_ratio * champion
 
 
 def _counts(seen: MetricEvidence, rollout: Rollout) -> str:

@@ -69,7 +69,7 @@ def fold(evidence: Evidence, block: Block, analysis: Analysis) -> Evidence:
     errors = evidence.errors.after(
         requests,
         (block.canary_errors, block.champion_errors),
-        block.canary_repeated_errors,
+        (block.canary_repeated_errors, block.champion_repeated_errors),
         share=block.share,
         analysis=analysis,
     )
@@ -102,7 +102,7 @@ def _latency(latency: MetricEvidence, block: Block, analysis: Analysis) -> Metri
     return latency.after(
         (block.canary_requests, block.champion_requests),
         (block.canary_slow, block.champion_slow),
-        block.canary_repeated_slow,
+        (block.canary_repeated_slow, block.champion_repeated_slow),
         share=block.share,
         analysis=analysis,
     )

@@ -34,6 +34,10 @@ class MetricEvidence:
     champion_bad: int
     canary_repeated: int = 0
     """Further bad requests of units that are counted already."""
+    champion_repeated: int = 0
+    compared_bad: tuple[float, float] = (0.0, 0.0)
+    """All bad requests of (canary, champion), those of a block weighed by the other side's share of its requests: their
+    ratio is that of Mantel and Haenszel, which shares and base rates that move together do not confound."""
 
     @classmethod
     def none(cls) -> Self:
@@ -44,26 +48,36 @@ class MetricEvidence:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The value that `dataclasses.asdict` or JSON made of it."""
-        tuples = {name: tuple(content[name]) for name in ("worse", "fine", "excess")}
+        tuples = {name: tuple(content[name]) for name in ("worse", "fine", "excess", "compared_bad")}
         return cls(**{**content, **tuples})
 
     def after(
-        self, requests: tuple[int, int], bad: tuple[int, int], repeated: int, *, share: float, analysis: Analysis
+        self,
+        requests: tuple[int, int],
+        bad: tuple[int, int],
+        repeated: tuple[int, int],
+        *,
+        share: float,
+        analysis: Analysis,
     ) -> Self:
-        """With (canary, champion) requests and bad events of one more block; `share` is the epoch's.
+        """With (canary, champion) requests, bad events and repeated ones of one more block; `share` is the epoch's.
 
-        Where `share` is 1 there is nothing to compare with, and the block counts for the absolute tests only.
+        Where `share` is 1 there is nothing to compare with, and the block counts for the absolute tests only. Where it
+        is 0 the canary answers copies, which are hardly ever the first bad request of a unit: all of its bad ones
+        count against "fine".
         """
         total = sum(requests)
         compared = requests[0] / total if total and share < 1.0 else 0.0
-        all_bad = bad[0] + repeated
+        all_bad = (bad[0] + repeated[0], bad[1] + repeated[1])
+        against_fine = all_bad[0] if share == 0.0 else bad[0]
         worse = log_ratio_factors(*bad, compared, null_ratio=analysis.tolerated_ratio, worse=True)
-        fine = log_ratio_factors(all_bad, bad[1], compared, null_ratio=analysis.max_ratio, worse=False)
+        fine = log_ratio_factors(against_fine, bad[1], compared, null_ratio=analysis.max_ratio, worse=False)
         excess = self.excess
         if share >= 1.0:
             excess = _sum(excess, log_excess_factors(bad[0], requests[0], null_share=analysis.max_bad_share))
         canary_requests = self.canary_requests + requests[0]
-        ever_bad = self.canary_bad + self.canary_repeated + all_bad
+        ever_bad = self.canary_bad + self.canary_repeated + all_bad[0]
+        weighed = (all_bad[0] * (1.0 - compared), all_bad[1] * compared) if compared else (0.0, 0.0)
         return replace(
             self,
             worse=_sum(self.worse, worse),
@@ -74,7 +88,9 @@ class MetricEvidence:
             champion_requests=self.champion_requests + requests[1],
             canary_bad=self.canary_bad + bad[0],
             champion_bad=self.champion_bad + bad[1],
-            canary_repeated=self.canary_repeated + repeated,
+            canary_repeated=self.canary_repeated + repeated[0],
+            champion_repeated=self.champion_repeated + repeated[1],
+            compared_bad=(self.compared_bad[0] + weighed[0], self.compared_bad[1] + weighed[1]),
         )
 
 

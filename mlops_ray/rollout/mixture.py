@@ -63,9 +63,9 @@ def log_ratio_factors(
     >>> [round(x, 3) for x in log_ratio_factors(2, 1, 0.5, null_ratio=1.0, worse=True)]
     [0.044, 0.093, 0.141, 0.17, 0.118, -0.077, -0.509]
     """
-    if not 0.0 < canary_share < 1.0:
-        return (0.0,) * len(RATIO_GRID)
     events = canary_bad + champion_bad
+    if not events or not 0.0 < canary_share < 1.0:
+        return (0.0,) * len(RATIO_GRID)
     base = canary_share * null_ratio + 1.0 - canary_share
     factors = []
     for multiple in RATIO_GRID:
@@ -106,4 +106,4 @@ def log_mean_exp(logs: Sequence[float]) -> float:
     1000.0
     """
     largest = max(logs)
-    return largest + math.log(sum(math.exp(value - largest) for value in logs) / len(logs))
+    return largest + math.log(sum([math.exp(value - largest) for value in logs]) / len(logs))

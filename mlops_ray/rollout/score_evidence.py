@@ -17,6 +17,10 @@ The mixture is half of each: (1) every bin by itself keeps its share (weight 1/2
 all such vectors is the product over bins of the bins' own mixtures; (2) vectors for a whole distribution that moves or
 spreads: r_b = exp(s z_b) and exp(s (z_b^2 - 1)), z_b the normal quantile of the bin's middle, for the slopes of
 SLOPES: what a shift of normal scores by s standard deviations does to bins of equal weight.
+
+Copies of a shadow put a unit on both sides, with what the two versions said of one row. Where both scores fall into one
+bin, the pair's mean is sum_b pi_b a_b c_b, which is at most A C, since a_b = (1 - (1 - rho) c_b) / rho falls where c_b
+rises (Chebyshev's sum inequality): versions that agree row by row are on the safe side.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ from mlops_ray.serve.versions import Versions, app_name
 from mlops_ray.spec import DRIFT_ACTOR, Autoscaling, ModelSpec, Serve, Workspace
 from mlops_ray.store import RouteRecord, Store
 
-__all__ = ["FRONT", "VERSION", "front_application", "server_application", "version_application"]
+__all__ = ["FRONT", "VERSION", "front_application", "server_application", "version_application", "version_scaling"]
 
 FRONT = "front"
 VERSION = "version"
@@ -211,13 +211,16 @@ def front_application(model: str, config: Serve, workspace: Workspace) -> serve.
 
 
 def version_application(spec: ModelSpec, version: int, workspace: Workspace) -> serve.Application:
-    """The application of one version under delivery; with blue-green, it is to bear all of the traffic at once."""
-    blue_green = spec.rollout.strategy == "blue-green"
-    scaling: Autoscaling = spec.serve.autoscaling if blue_green else spec.serve.canary_autoscaling
+    """The application of one version under delivery."""
     deployment = serve.deployment(serve.ingress()(_VersionReplica)).options(
-        name=VERSION, **deployment_options(spec.serve, scaling)
+        name=VERSION, **deployment_options(spec.serve, version_scaling(spec))
     )
     return deployment.bind(spec.name, version, workspace.model_dump_json())
+
+
+def version_scaling(spec: ModelSpec) -> Autoscaling:
+    """Replicas of a version under delivery; with blue-green it has to bear all of the traffic at once."""
+    return spec.serve.autoscaling if spec.rollout.strategy == "blue-green" else spec.serve.canary_autoscaling
 
 
 def server_application(workspace: Workspace) -> serve.Application:

@@ -127,8 +127,8 @@ def _target(message: memoryview, field: int) -> int:
 
 def _check_schema(signature: Signature, schema: pa.Schema) -> None:
     known = {column.name: column for column in signature.inputs}
-    for name in schema.names:
-        if schema.names.count(name) > 1:
+    for place, name in enumerate(schema.names):
+        if name in schema.names[:place]:
             raise RequestError(f"column {name!r} is there twice", _path(name))
         if name not in known and name != signature.unit:
             raise RequestError(f"unknown column {name!r}; expected {', '.join(known)}", _path(name))
@@ -137,11 +137,17 @@ def _check_schema(signature: Signature, schema: pa.Schema) -> None:
             _check_type(column, schema.field(column.name).type)
         elif not column.nullable:
             raise RequestError(f"missing column {column.name!r}; expected {', '.join(known)}", _path(column.name))
+    if signature.unit is not None and signature.unit in schema.names:
+        _check_unit(signature.unit, _value_type(schema.field(signature.unit).type))
+
+
+def _check_unit(unit: str, kind: pa.DataType) -> None:
+    if not (_is_text(kind) or pt.is_integer(kind) or pt.is_null(kind)):
+        raise RequestError(f"expected a unit that is text or a whole number, found {kind}", _path(unit))
 
 
 def _check_type(column: InputColumn, found: pa.DataType) -> None:
-    kind = found.value_type if pt.is_dictionary(found) else found
-    if not pt.is_null(found) and not _ACCEPTED[column.type](kind):
+    if not pt.is_null(found) and not _ACCEPTED[column.type](_value_type(found)):
         raise RequestError(
             f"column {column.name!r}: expected {_EXPECTED[column.type]}, found {found}", _path(column.name)
         )
@@ -174,6 +180,10 @@ def _path(column: str) -> str:
 def _no_stream(error: Exception) -> RequestError:
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RequestError(f"the body is not a valid Arrow IPC stream ({said})", status=400)
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pt.is_dictionary(kind) else kind
 
 
 def _is_number(kind: pa.DataType) -> bool:

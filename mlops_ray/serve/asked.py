@@ -11,7 +11,7 @@ from mlops_ray.serve.tensor_values import as_unit
 
 __all__ = ["Asked"]
 
-_MILLISECONDS = re.compile(rb"\d{1,9}(\.\d{1,6})?")
+_NUMBER = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
 _ARROW_TYPES = (b"", ARROW_STREAM, b"application/octet-stream")
 
 
@@ -34,7 +34,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         sent = self.headers.get(b"x-request-timeout-ms")
         if sent is None:
             return self.started_s + longest_ms / 1000
-        if not _MILLISECONDS.fullmatch(sent) or float(sent) == 0:
+        if not _NUMBER.fullmatch(sent) or float(sent) == 0:
             found = sent.decode("latin-1")
             raise RequestError(f"expected milliseconds above 0 in x-request-timeout-ms, found {found!r}", status=400)
         return self.started_s + min(longest_ms, float(sent)) / 1000

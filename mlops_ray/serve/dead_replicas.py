@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import ray
 from ray.util.state import list_actors
 from ray.util.state.exception import RayStateApiException
 
@@ -24,9 +25,13 @@ class DeadReplicas:
 
     def __call__(self, app: str) -> int | None:
         """How many there were, ever; None when Ray does not say now."""
+        # Several clusters may run on one host: without an address Ray would not know which is meant.
+        address = ray.get_runtime_context().gcs_address
         try:
             if self._serve_job is None:
-                controllers = list_actors(filters=[("class_name", "=", "ServeController")], timeout=_TIMEOUT_S)
+                controllers = list_actors(
+                    address=address, filters=[("class_name", "=", "ServeController")], timeout=_TIMEOUT_S
+                )
                 self._serve_job = controllers[0].job_id if controllers else None
             if self._serve_job is None:
                 return 0
@@ -37,9 +42,9 @@ class DeadReplicas:
                 ("job_id", "=", self._serve_job),
             ]
             dead = list_actors(
-                filters=wanted, limit=_AT_MOST, timeout=_TIMEOUT_S, detail=True, raise_on_missing_output=False
+                address, filters=wanted, limit=_AT_MOST, timeout=_TIMEOUT_S, detail=True, raise_on_missing_output=False
             )
-        except RayStateApiException as error:
+        except (RayStateApiException, ConnectionError) as error:
             _log.warning("dead replicas of %s are not known now: %s", app, str(error).splitlines()[0])
             return None
         return sum(died_by_itself(actor.death_cause) for actor in dead)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from mlops_ray.errors import DeadlineError, PredictionError, RequestError
@@ -55,8 +56,7 @@ class _State:
     """Of the canary."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True, gc=False):
     """A request that was read: who should answer it (`champion`, `canary`, or `direct` for a version by name)."""
 
     state: _State

@@ -81,11 +81,10 @@ class ShadowCopies:
             call.cancel()
 
     def _take_in(self, served: Served, body: Body) -> None:
-        if self._closed:
-            return
         alike = self._link.reads_like(served.encoded_by.signature)
-        if not self._has_room(served.matrix.nbytes) or (isinstance(body, ArrowBody) and not alike):
-            self._recorder.dropped_copies += 1  # a stream takes too long to be read twice
+        takes_long = isinstance(body, ArrowBody) and not alike
+        if self._closed or takes_long or not self._has_room(served.matrix.nbytes):
+            self._recorder.dropped_copies += 1
             return
         try:
             matrix = served.matrix if alike else self._link.read(body)

@@ -57,7 +57,7 @@ def test_another_card_makes_another_digest(
     assert len(digests) == 2
 
 
-@pytest.mark.parametrize("name", ["signature.json", "manifest.json", "../x", "/x", "a/../../x", ""])
+@pytest.mark.parametrize("name", ["signature.json", "manifest.json", "probe.arrow", "../x", "/x", "a/../../x", ""])
 def test_a_file_name_that_would_break_the_bundle_is_refused(write: Write, name: str) -> None:
     with pytest.raises(ModelError, match="model file"):
         write(TrainedModel("python", {name: b""}))

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from mlops_ray.model import InputColumn, Signature, encode
 from mlops_ray.model.frame import to_frame
@@ -12,7 +13,7 @@ BROKEN = np.array([[3, np.nan, np.nan, np.nan], [9, 8, 0, 3]])
 
 
 @pytest.mark.parametrize("matrix", [WHOLE, BROKEN])
-def test_types_are_those_of_the_signature_whatever_the_rows_are(matrix: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_types_are_those_of_the_signature_whatever_the_rows_are(matrix: NDArray[np.float64]) -> None:
     frame = to_frame(SIGNATURE, matrix)
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
         "tenure": "int64",

@@ -1,7 +1,9 @@
 import json
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import boto3
 import lightgbm
@@ -17,6 +19,16 @@ from tests.model.conftest import SIGNATURE, sample
 Write = Callable[[TrainedModel], tuple[Path, Manifest]]
 
 
+class Code:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
 def test_a_published_bundle_loads_with_all_it_was_written_with(
     write: Write, lightgbm_model: TrainedModel, booster: lightgbm.Booster, reference: ReferenceProfile, tmp_path: Path
 ) -> None:
@@ -30,6 +42,24 @@ def test_a_published_bundle_loads_with_all_it_was_written_with(
 def test_a_plain_folder_loads(write: Write, python_model: TrainedModel) -> None:
     folder, _ = write(python_model)
     assert load_bundle(str(folder)).predict(np.ones((2, 4))).tolist() == [2.0, 2.0]
+
+
+def test_a_bundle_with_the_digest_it_was_registered_with_loads(write: Write, lightgbm_model: TrainedModel) -> None:
+    folder, manifest = write(lightgbm_model)
+    assert load_bundle(str(folder), digest=manifest.digest).manifest == manifest
+
+
+def test_a_bundle_that_was_replaced_is_refused_before_any_of_its_code_runs(
+    write: Write, lightgbm_model: TrainedModel, tmp_path: Path
+) -> None:
+    digest = write(lightgbm_model)[1].digest
+    replaced, _ = write(TrainedModel.sklearn(Code(tmp_path / "ran")))
+    with pytest.raises(ModelError, match=f"expected the digest {digest[:12]} it was registered with, found"):
+        load_bundle(str(replaced), digest=digest)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(ModelError, match="expected a scikit-learn estimator"):
+        load_bundle(str(replaced))
+    assert (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("name", ["model.lgb.txt", "signature.json", "reference.json", "card.md"])

@@ -63,7 +63,12 @@ def test_a_model_that_mlflow_saved_predicts_as_it_does_in_mlflow(tmp_path: Path,
 
 def test_it_is_asked_with_the_names_and_types_of_the_signature() -> None:
     seen: list[pd.DataFrame] = []
-    ask(lambda frame: (seen.append(frame), np.zeros(len(frame)))[1])
+
+    def answer(frame: pd.DataFrame) -> NDArray[np.float64]:
+        seen.append(frame)
+        return np.zeros(len(frame))
+
+    ask(answer)
     pd.testing.assert_frame_equal(seen[0], to_frame(SIGNATURE, ROWS))
 
 

@@ -233,6 +233,7 @@ def test_of_copies_both_versions_scores_of_the_same_row_are_compared() -> None:
         on("shadow", share=0.0, unit="ada", score=0.9, paired_score=0.3),
         on("champion", share=0.0, unit="bob", score=0.6),
         on("shadow", share=0.0, unit="cid", score=None, paired_score=0.3, error="boom", status=500),
+        on("shadow", share=0.0, unit="dan", score=0.9, paired_score=None),
     ]
     assert blocks(batch, by=YARDSTICK)[0].scores == ((0, 0, 0, 1), (0, 1, 0, 0))
 
@@ -284,7 +285,7 @@ def test_where_there_is_no_split_there_is_no_ratio(share: float, side: str) -> N
 
 
 def test_copies_are_no_units_of_the_split() -> None:
-    assert blocks([on("champion", unit="ada"), on("shadow", unit="ada")])[0].units == (0, 1)
+    assert blocks([on("champion", unit="ada"), on("shadow", unit="bob")])[0].units == (0, 1)
 
 
 def test_late_records_of_a_route_long_gone_are_no_units_again() -> None:

@@ -132,6 +132,7 @@ ROWS = st.builds(
     latency_ms=st.sampled_from([1.0, 200.0]),
     score=st.sampled_from([0.2, 0.8]),
 )
+FAILURES = ["", "", "before", "after"]
 NAMES = [
     "restart",
     "follow",

@@ -64,9 +64,9 @@ def test_outcomes_belong_to_the_side_that_was_meant_whoever_answered(log: Record
 @pytest.mark.parametrize(
     "row",
     [
-        on("shadow"),
+        on("shadow", epoch=9),
         on("direct"),
-        on("direct", role="champion"),
+        on("direct", role="champion", epoch=9),
         on("canary", canary=3),
         on("canary", epoch=0),
         on("champion", canary=0),

@@ -3,7 +3,7 @@ import pytest
 
 from mlops_ray.errors import NotFoundError
 from mlops_ray.lake import Lake
-from mlops_ray.records import LABELS, RecordLog, served_schema
+from mlops_ray.records import LABELS, RecordLog, not_kept, served_schema
 from mlops_ray.spec import Workspace
 
 FEATURES = pa.struct([("a", pa.float64())])
@@ -108,6 +108,53 @@ def test_a_request_that_was_never_served_is_not_found(log: RecordLog) -> None:
         log.find("zz")
 
 
+def test_what_a_shadow_made_of_a_request_is_not_what_was_answered(log: RecordLog) -> None:
+    copied = served(("a", 10.0), ("b", 10.0))
+    shadows = copied.set_column(copied.schema.get_field_index("role"), "role", pa.array(["shadow", "shadow"]))
+    log.append_served("one", shadows, 10.0)
+    log.append_served("two", served(("a", 9.0)), 9.0)
+    assert (log.find("a")["role"], log.find("a")["time_s"]) == ("champion", 9.0)
+    with pytest.raises(NotFoundError):
+        log.find("b")
+
+
+def test_features_that_some_files_do_not_hold_are_known(log: RecordLog) -> None:
+    plain, dropped = served(("a", 10.0)), served(("b", 20.0))
+    log.append_served("one", plain, 10.0)
+    assert not_kept(log.served(0.0).schema) == frozenset()
+    log.append_served("two", dropped.cast(served_schema(FEATURES, {"a"})), 20.0)
+    log.append_served("three", dropped.cast(served_schema(FEATURES, {"b"})), 20.0)
+    assert not_kept(log.served(0.0).schema) == {"a", "b"}
+    assert not_kept(log.served(0.0, columns=["time_s"]).schema) == {"a", "b"}
+
+
 def test_models_keep_their_records_apart(log: RecordLog, workspace: Workspace) -> None:
     log.append_served("one", served(("a", 10.0)), 10.0)
     assert RecordLog(Lake(workspace.lake), "other").served(0.0).num_rows == 0
+
+
+def test_a_file_is_read_by_itself_with_what_its_writer_noted(log: RecordLog) -> None:
+    noted = served(("a", 7300.0)).replace_schema_metadata({b"number": b"17"})
+    log.append_served("one", noted, 7300.0)
+    log.append_served("two", served(("b", 7400.0), ("c", 7500.0)), 7400.0)
+    one, two = log.served_files(7200.0)
+    assert log.note_of(one)[b"number"] == b"17"
+    assert b"number" not in log.note_of(two)
+    assert log.served_in(two, ["time_s", "request_id"]).to_pydict() == {
+        "time_s": [7400.0, 7500.0],
+        "request_id": ["b", "c"],
+    }
+
+
+def test_files_that_began_long_before_are_not_listed(log: RecordLog) -> None:
+    log.append_served("old", served(("a", 100.0)), 100.0)
+    log.append_served("across", served(("b", 3700.0)), 3700.0)
+    assert len(log.served_files(7300.0)) == 1
+
+
+def test_a_column_that_a_file_of_an_older_version_does_not_have_is_null(log: RecordLog) -> None:
+    log.append_served("old", served(("a", 10.0)).drop_columns(["share", "error"]), 10.0)
+    (path,) = log.served_files(10.0)
+    assert log.served_in(path, ["share", "error", "request_id"]).to_pylist() == [
+        {"share": None, "error": None, "request_id": "a"}
+    ]

@@ -13,16 +13,19 @@ def blocks(draw: st.DrawFn, largest: int = 500) -> Block:
     """Any block that can happen."""
     canary, champion = draw(st.integers(0, largest)), draw(st.integers(0, largest))
     errors, slow = draw(st.integers(0, canary)), draw(st.integers(0, canary))
+    champion_errors, champion_slow = draw(st.integers(0, champion)), draw(st.integers(0, champion))
     paired = draw(st.integers(0, largest))
     return Block(
         canary_requests=canary,
         champion_requests=champion,
         canary_errors=errors,
-        champion_errors=draw(st.integers(0, champion)),
+        champion_errors=champion_errors,
         canary_slow=slow,
-        champion_slow=draw(st.integers(0, champion)),
+        champion_slow=champion_slow,
         canary_repeated_errors=draw(st.integers(0, canary - errors)),
         canary_repeated_slow=draw(st.integers(0, canary - slow)),
+        champion_repeated_errors=draw(st.integers(0, champion - champion_errors)),
+        champion_repeated_slow=draw(st.integers(0, champion - champion_slow)),
         quantiles={
             name: (draw(st.integers(0, canary)), draw(st.integers(0, champion)))
             for name in draw(st.sampled_from([(), ("p50",), ("p50", "p95")]))

@@ -119,6 +119,35 @@ def test_a_plan_that_ends_with_all_units_still_compares_while_it_can() -> None:
     assert judged(seen(200, 1800, 20, 9, 0, 0), rollout=TO_ALL).verdict is Verdict.FAIL
 
 
+def test_units_that_fail_again_and_again_hold_a_pass_back() -> None:
+    found = judged(Block(8000, 8000, 150, 160, 0, 0, canary_repeated_errors=200, share=0.5))
+    assert found.metrics[0].e_fine >= 1 / ANALYSIS.beta
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.endswith("undecided, units that fail do so again and again")
+
+
+def test_clients_of_both_versions_may_retry() -> None:
+    block = Block(8000, 8000, 150, 160, 0, 0, canary_repeated_errors=750, champion_repeated_errors=800, share=0.5)
+    assert judged(block).verdict is Verdict.PASS
+
+
+def test_repeated_failures_are_compared_within_blocks_only() -> None:
+    """Shares and failures grow together, so that all canary requests together fail more often than the champion's."""
+    quiet = Block(100, 9900, 0, 20, 0, 0, champion_repeated_errors=80, share=0.01)
+    busy = Block(8000, 8000, 160, 160, 0, 0, canary_repeated_errors=640, champion_repeated_errors=640, share=0.5)
+    found = judged(quiet, busy)
+    assert found.metrics[0].estimate["canary_share"] > 1.5 * found.metrics[0].estimate["champion_share"]
+    assert found.verdict is Verdict.PASS
+
+
+def test_all_bad_copies_count_against_a_shadow() -> None:
+    """A copy is hardly ever the first bad request of its unit: the original is."""
+    copies = Block(8000, 8000, 20, 160, 0, 0, canary_repeated_errors=300, share=0.0)
+    assert judged(copies, rollout=Rollout(strategy="shadow")).verdict is Verdict.INCONCLUSIVE
+    fine = replace(copies, canary_repeated_errors=130)
+    assert judged(fine, rollout=Rollout(strategy="shadow")).verdict is Verdict.PASS
+
+
 def test_copies_say_nothing_about_the_latency_objective() -> None:
     dark = Rollout(steps=(Step(share=0.0, mirror=0.5), Step(share=0.5)))
     found = judged(seen(3000, 6000, 0, 0, 0, 0, share=0.0), rollout=dark)
@@ -191,7 +220,7 @@ def test_an_equal_version_with_few_errors_is_promoted() -> None:
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_a_version_within_its_bounds_fails_no_more_often_than_alpha_up_to_the_full_load(share: float) -> None:
     """At `share` 1 from the first look on, or after half of the looks; 2 % of requests are bad, which is the bound."""
-    random, runs, looks, failed = np.random.default_rng(5), 300, 60, 0
+    random, runs, looks, failed = np.random.default_rng(5), 200, 40, 0
     rollout = BLUE_GREEN if share == 1.0 else TO_ALL
     for _ in range(runs):
         evidence = NOTHING

@@ -20,6 +20,7 @@ def test_a_block_that_cannot_be_is_refused(counts: tuple[int, int, int, int, int
     ("parts", "named"),
     [
         ({"canary_errors": 3, "canary_repeated_errors": 3}, "canary_errors"),
+        ({"champion_slow": 3, "champion_repeated_slow": 3}, "champion_slow"),
         ({"quantiles": {"p95": (6, 0)}, "timed": (5, 5)}, "p95"),
         ({"quantiles": {"p95": (0, -1)}, "timed": (5, 5)}, "p95"),
         ({"timed": (-1, 0)}, "timed"),

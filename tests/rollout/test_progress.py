@@ -259,7 +259,7 @@ MIRRORED = (Phase.CANARY, Phase.PAUSED)
 @given(
     st.sampled_from([ROLLOUT, DARK, SHADOW]),
     st.booleans(),
-    st.lists(st.tuples(OBSERVATIONS, blocks(largest=300), st.floats(0, 400)), max_size=25),
+    st.lists(st.tuples(OBSERVATIONS, blocks(largest=300), st.floats(0, 400)), max_size=20),
 )
 def test_no_course_of_events_skips_a_step_or_promotes_without_a_pass(
     rollout: Rollout, needs_approval: bool, events: list[tuple[Observation, Block, float]]

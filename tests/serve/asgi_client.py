@@ -24,9 +24,16 @@ class Reply:
 
 
 async def call(
-    app: App, method: str, path: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None, chunks: int = 1
+    app: App,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    headers: Mapping[str, str] | None = None,
+    chunks: int = 1,
+    peer: str | None = None,
 ) -> Reply:
-    """One request; the body arrives in `chunks` parts."""
+    """One request; the body arrives in `chunks` parts, from the address `peer`."""
     size = max(1, -(-len(body) // chunks))
     parts = [body[i : i + size] for i in range(0, len(body), size)] or [b""]
     incoming = [{"type": "http.request", "body": part, "more_body": i + 1 < len(parts)} for i, part in enumerate(parts)]
@@ -39,7 +46,8 @@ async def call(
         sent.append(message)
 
     raw = [(k.lower().encode(), v.encode("latin-1")) for k, v in (headers or {}).items()]
-    await app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+    client = (peer, 50_000) if peer else None
+    await app({"type": "http", "method": method, "path": path, "headers": raw, "client": client}, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     answered = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
     return Reply(sent[0]["status"], answered, sent[1]["body"])
@@ -51,6 +59,6 @@ async def post(app: App, path: str, content: Any, **options: Any) -> Reply:
     return await call(app, "POST", path, body, **options)
 
 
-async def get(app: App, path: str) -> Reply:
+async def get(app: App, path: str, **options: Any) -> Reply:
     """GET a path."""
-    return await call(app, "GET", path)
+    return await call(app, "GET", path, **options)

@@ -9,7 +9,7 @@ import pytest
 
 from mlops_ray.drift import Column, build_reference
 from mlops_ray.lake import Lake
-from mlops_ray.model import Signature, TrainedModel, publish_bundle, write_bundle
+from mlops_ray.model import Probe, Signature, TrainedModel, publish_bundle, write_bundle
 from mlops_ray.serve import Versions
 from mlops_ray.spec import Workspace, parse_spec
 from mlops_ray.store import Event, ModelRecord, ModelVersionRecord, RouteRecord, Stage, Store
@@ -32,13 +32,13 @@ def register(versions: Versions, workspace: Workspace, tmp_path: Path) -> Regist
     """Publishes a model as the next version and says its number."""
     numbers = itertools.count(1)
 
-    def publish(model: TrainedModel, signature: Signature = SIGNATURE) -> int:
+    def publish(model: TrainedModel, signature: Signature = SIGNATURE, *, probe: Probe | None = None) -> int:
         number = next(numbers)
         matrix = np.zeros((40, len(signature.inputs))) if signature is not SIGNATURE else sample()
         columns = [*signature.columns(), Column("prediction", "numeric", ())]
         reference = build_reference(columns, np.column_stack((matrix, np.linspace(0, 1, len(matrix)))))
         folder = tmp_path / f"bundle-{number}"
-        manifest = write_bundle(folder, model=model, signature=signature, reference=reference, card="")
+        manifest = write_bundle(folder, model=model, signature=signature, reference=reference, card="", probe=probe)
         kept = ModelVersionRecord(
             model=MODEL,
             version=number,

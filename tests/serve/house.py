@@ -45,9 +45,12 @@ class RemoteVersion:
     """A canary in other processes, as far as the front door can tell."""
 
     answer: Remote
+    calls: list[int] = field(default_factory=list)
+    """Requests in each."""
 
     async def predict_many(self, matrices: Sequence[Matrix], left_s: Sequence[float]) -> list[Any]:
         assert len(matrices) == len(left_s)
+        self.calls.append(len(matrices))
         return [self._outcome(await self.answer(matrix)) for matrix in matrices]
 
     def _outcome(self, answer: Any) -> Any:
@@ -64,9 +67,11 @@ class House:
     door: FrontDoor
     outbox: Outbox
     mailbox: Mailbox
+    remote: RemoteVersion
 
-    async def predict(self, *records: dict[str, Any], **more: Any) -> Reply:
-        return await post(self.door, f"{BASE}/predict", {"records": records or [record()], **more})
+    async def predict(self, *records: dict[str, Any], headers: dict[str, str] | None = None, **more: Any) -> Reply:
+        content = {"records": records or [record()], **more}
+        return await post(self.door, f"{BASE}/predict", content, headers=headers)
 
     def records(self) -> list[Served]:
         return self.outbox.recorder.take()
@@ -76,22 +81,27 @@ async def good(matrix: Matrix) -> Any:
     return np.full(len(matrix), 0.25)
 
 
+async def first_column(matrix: Matrix) -> Any:
+    return matrix[:, 0]
+
+
 def open_house(versions: Versions, first: RouteRecord, remote: Remote, **options: Any) -> House:
     """Opens a front door on a route; the canary answers as `remote` says."""
     mailbox = Mailbox()
     outbox = Outbox(mailbox, replica="r", flush_s=60)
+    canary = RemoteVersion(remote)
     door = FrontDoor(
         versions,
         versions.spec().serve,
-        connect=lambda _: RemoteVersion(remote),
+        connect=lambda _: canary,
         outbox=outbox,
         route=first,
         **options,
     )
-    return House(versions, door, outbox, mailbox)
+    return House(versions, door, outbox, mailbox, canary)
 
 
-async def with_canary(house: House, share: float, champion: int = 1, canary: int = 2, **more: float) -> RouteRecord:
+async def with_canary(house: House, share: float, champion: int = 1, canary: int = 2, **more: Any) -> RouteRecord:
     pushed = route(2, champion, canary=canary, share=share, **more)
     await house.door.apply(pushed)
     return pushed

@@ -1,5 +1,6 @@
 """Predictors of the `python` flavor that do what models should not."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+ENTERED, OPEN = threading.Event(), threading.Event()
 
 
 class Half:
@@ -33,6 +35,15 @@ class Slow(Half):
 
     def predict(self, matrix: Matrix) -> Matrix:
         time.sleep(0.2)
+        return super().predict(matrix)
+
+
+class Gated(Half):
+    """Answers as long as `OPEN` is set, and waits for it otherwise; `ENTERED` is set when it is asked."""
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        ENTERED.set()
+        OPEN.wait(60)
         return super().predict(matrix)
 
 

@@ -94,9 +94,7 @@ def route(
     return RouteRecord(MODEL, epoch, champion, canary, share, f"salt-{canary}", previous, 0.0, mirror, paired)
 
 
-def applied(
-    epoch: int, champion: int, canary: int | None = None, share: float = 0.0, mirror: float = 0.0
-) -> Applied:
+def applied(epoch: int, champion: int, canary: int | None = None, share: float = 0.0, mirror: float = 0.0) -> Applied:
     """What a replica of the model that was started with SPEC holds."""
     return Applied(epoch, champion, canary, share, mirror, serve_digest=parse_spec(SPEC).serve.digest)
 

@@ -1,5 +1,5 @@
 import asyncio
-import math
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from mlops_ray.errors import DeadlineError, PredictionError, RequestError
 from mlops_ray.serve.batch_pace import BatchPace
 from mlops_ray.serve.batcher import Batcher
 from mlops_ray.serve.predicted import Predicted
-from tests.serve.fake_time import run_in_fake_time
+from tests.serve.fake_time import FakeTimeLoop, run_in_fake_time
 
 Matrix = NDArray[np.float64]
 LONG_S = 1000.0
@@ -121,17 +121,22 @@ def test_the_first_batch_of_a_rush_is_small_and_the_next_ones_grow() -> None:
 
 
 def test_a_batch_that_waits_for_more_begins_when_it_is_full() -> None:
-    async def scenario() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for i in range(400):
-                tasks.create_task(subject.predict(rows(i), deadline_s=LONG_S))
-                await asyncio.sleep(0.001)
+    async def scenario() -> list[Predicted]:
+        answers = []
+        for _ in range(20):
+            async with asyncio.TaskGroup() as tasks:
+                asked = []
+                for i in range(5):
+                    asked.append(tasks.create_task(subject.predict(rows(i), deadline_s=LONG_S)))
+                    await asyncio.sleep(0.001)
+            answers = [task.result() for task in asked]
+        return answers
 
-    model = Model(call_s=0.003)
+    model = Model(call_s=0.01)
     subject = batcher(model.predict, max_rows=5, max_wait_s=1.0)
-    run_in_fake_time(scenario())
-    # 3 ms a call, a row each millisecond: without waiting a call would have three
-    assert sorted(model.sizes[-20:])[10] == 5
+    answers = run_in_fake_time(scenario())
+    assert model.sizes[-3:] == [5, 5, 5]
+    assert [answer.queue_ms for answer in answers] == [pytest.approx(ms) for ms in (4, 3, 2, 1, 0)]
 
 
 def test_a_request_past_its_deadline_is_answered_so_and_never_predicted() -> None:
@@ -152,6 +157,27 @@ def test_a_request_past_its_deadline_is_answered_so_and_never_predicted() -> Non
     assert str(late) == "model gave no answer within 500 ms"
     assert ended_s == [pytest.approx(1000.6)]
     assert [batch for _, batch in model.began] == [[1], [3]]
+
+
+def test_a_deadline_that_passed_while_the_loop_was_busy_elsewhere_counts_too() -> None:
+    async def blocking(matrix: Matrix) -> Matrix:
+        answer = await model.predict(matrix)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, FakeTimeLoop)
+        loop.now_s += 5
+        return answer
+
+    async def scenario() -> BaseException | Predicted:
+        first = asyncio.create_task(subject.predict(rows(1), deadline_s=LONG_S))
+        await asyncio.sleep(0.001)
+        [late] = await ask(subject, rows(2), deadline_s=1)
+        await first
+        return late
+
+    model = Model(call_s=0.01)
+    subject = batcher(blocking)
+    assert isinstance(run_in_fake_time(scenario()), DeadlineError)
+    assert model.sizes == [1]
 
 
 @pytest.mark.parametrize("deadline_s", [0.0, -1.0])
@@ -198,6 +224,32 @@ def test_a_request_that_gave_up_in_the_queue_is_not_predicted() -> None:
     assert [batch for _, batch in model.began] == [[1], [3]]
 
 
+def test_a_request_that_gave_up_leaves_its_place_to_others() -> None:
+    async def scenario() -> list[Predicted]:
+        running = asyncio.create_task(subject.predict(rows(0), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        left = asyncio.create_task(subject.predict(rows(1, 2, 3), deadline_s=LONG_S))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        await asyncio.sleep(0)
+        return list(await asyncio.gather(running, subject.predict(rows(4, 5), deadline_s=LONG_S)))
+
+    subject = batcher(Model(call_s=0.05).predict, max_waiting_rows=4)
+    assert [scores(answer) for answer in run_in_fake_time(scenario())] == [[0], [4, 5]]
+
+
+def test_nothing_of_an_answered_request_is_kept_until_its_deadline() -> None:
+    async def scenario() -> bool:
+        matrix = rows(1)
+        kept = weakref.ref(matrix)
+        await subject.predict(matrix, deadline_s=LONG_S)
+        del matrix
+        return kept() is None
+
+    subject = batcher(Model().predict)
+    assert run_in_fake_time(scenario())
+
+
 def test_more_rows_than_may_wait_are_refused_with_503_and_wait_again_when_there_is_room() -> None:
     async def scenario() -> list[Any]:
         running = asyncio.create_task(subject.predict(rows(0), deadline_s=LONG_S))
@@ -218,13 +270,14 @@ def test_more_rows_than_may_wait_are_refused_with_503_and_wait_again_when_there_
     assert len(scores(large)) == 50  # nobody else waits: more than the bound may come at once
 
 
-@pytest.mark.parametrize("bad", [0, 17, 31])
-def test_a_bad_row_is_found_in_the_logarithm_of_its_batch(bad: int) -> None:
+# at most two calls for each halving, and one where the first half was fine: the other has to fail then
+@pytest.mark.parametrize(("bad", "calls"), [(0, 1 + 2 * 5), (31, 1 + 5 + 1), (15, 1 + 2 + 4 + 1)])
+def test_a_bad_row_is_found_in_the_logarithm_of_its_batch(bad: int, calls: int) -> None:
     model = Model()
     answers = run_in_fake_time(ask(batcher(model.predict), *(rows(-1 if i == bad else i) for i in range(32))))
     assert [i for i, answer in enumerate(answers) if isinstance(answer, PredictionError)] == [bad]
     assert all(scores(answer) == [i] for i, answer in enumerate(answers) if i != bad)
-    assert len(model.began) <= 1 + 2 * math.log2(32)
+    assert len(model.began) == calls
 
 
 def test_each_bad_request_of_a_batch_sees_its_own_error() -> None:

@@ -12,14 +12,13 @@ from tests.serve.house import (
     BASE,
     PREDICT_MS,
     QUEUE_MS,
-    House,
-    Matrix,
     Open,
     Remote,
     answers_more_rows,
     answers_nan,
     answers_nothing,
     answers_why_not,
+    first_column,
     hangs,
     raises,
     with_canary,
@@ -65,16 +64,15 @@ def test_a_canary_answers_with_its_own_version(open_door: Open, register: Regist
 def test_requests_that_come_together_share_a_call(open_door: Open, register: Register) -> None:
     register(lightgbm_model(5)), register(lightgbm_model(6))
     house = open_door(route(1, 1), first_column)
-    calls: list[int] = []
 
     async def drive() -> list[Reply]:
         await with_canary(house, 1.0)
-        counted = counting(house, calls)
-        return await asyncio.gather(*(counted.predict(record(i / 100)) for i in range(40)))
+        return await asyncio.gather(*(house.predict(record(i / 100)) for i in range(40)))
 
     replies = run(drive())
     assert [reply.json()["predictions"][0]["score"] for reply in replies] == [i / 100 for i in range(40)]
-    assert (sum(calls), len(calls) < 5) == (40, True)
+    assert sum(house.remote.calls) == 40
+    assert len(house.remote.calls) < 20
 
 
 @pytest.mark.parametrize(
@@ -112,32 +110,17 @@ def test_the_champion_answers_for_a_canary_that_fails_in_the_same_request(
 def test_a_canary_reads_the_request_by_its_own_signature_and_is_recorded_by_the_champions(
     open_door: Open, register: Register
 ) -> None:
-    other = Signature((InputColumn("visits", "int", nullable=True),), "binary", "customer")
-    register(lightgbm_model(5)), register(python_model("Half"), other)
-    seen: list[object] = []
-
-    async def looks(matrix: Matrix) -> object:
-        seen.append(matrix.tolist())
-        return np.full(len(matrix), 0.5)
-
-    house = open_door(route(1, 1), looks)
+    turned = Signature(SIGNATURE.inputs[::-1], "binary", "customer")
+    register(lightgbm_model(5)), register(python_model("Half"), turned)
+    house = open_door(route(1, 1), first_column)
 
     async def drive() -> Reply:
         await with_canary(house, 1.0)
-        return await post(house.door, f"{BASE}/predict", {"records": [{"visits": 7}]})
+        return await house.predict(record(4.0, plan="paid"))
 
-    # what only the canary takes is for the champion to refuse: it has to be able to answer
-    assert run(drive()).status == 422
-    stricter = Signature((*SIGNATURE.inputs[1:], SIGNATURE.inputs[0]), "binary", "customer")
-    register(python_model("Half"), stricter)
-
-    async def drive_other() -> Reply:
-        await house.door.apply(route(3, 1, canary=3, share=1.0))
-        return await house.predict(record(4.0))
-
-    assert run(drive_other()).json()["role"] == "canary"
+    assert run(drive()).json()["predictions"][0]["score"] == 1.0  # the code of the plan
     (kept,) = house.records()
-    assert (seen, kept.matrix.tolist()) == ([[[3.0, 1.0, 1.0, 4.0]]], [[4.0, 3.0, 1.0, 1.0]])
+    assert (kept.role, kept.matrix.tolist()) == ("canary", [[4.0, 3.0, 1.0, 1.0]])
 
 
 def test_a_canary_that_does_not_take_what_the_champion_takes_counts_as_failed(
@@ -192,7 +175,7 @@ def test_half_of_a_clients_time_is_left_for_the_champion(open_door: Open, regist
 
     async def drive() -> list[Reply]:
         await with_canary(house, 1.0)
-        return [await house.predict(headers={"x-request-timeout-ms": "40"}) for _ in range(8)]
+        return [await house.predict(headers={"x-request-timeout-ms": "180"}) for _ in range(6)]
 
     assert {(reply.status, reply.json()["role"]) for reply in run(drive())} == {(200, "champion")}
     # a client in a hurry says nothing about the canary: it is asked again each time
@@ -200,7 +183,7 @@ def test_half_of_a_clients_time_is_left_for_the_champion(open_door: Open, regist
         assert kept.error is not None
         said = re.fullmatch(r"canary version 2 gave no answer within ([\d.]+) ms", kept.error)
         assert said is not None
-        assert float(said[1]) <= 20
+        assert float(said[1]) <= 90
 
 
 def test_a_larger_share_of_the_same_canary_keeps_what_is_known_of_it(open_door: Open, register: Register) -> None:

@@ -11,7 +11,6 @@ from mlops_ray.serve.docs_page import docs_page
 from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.openapi_schemas import example_record
 from mlops_ray.serve.request import RowsDecoder
-from mlops_ray.serve.tensors import TensorDecoder, infer_request
 from mlops_ray.spec import Serve
 from tests.serve.samples import SIGNATURE, record
 

@@ -1,6 +1,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.recorder import Handover, Served
-from tests.serve.samples import Register, lightgbm_model, run
+from tests.serve.samples import Register, lightgbm_model, python_model, run
 
 
 @dataclass
@@ -97,6 +98,40 @@ def test_what_cannot_be_delivered_stays_bounded(champion: LoadedModel) -> None:
     run(scenario())
     assert len(mailbox.request_ids()) == len(set(mailbox.request_ids())) == 11
     assert outbox.recorder.dropped_rows == 39
+
+
+def test_what_the_canary_answered_is_handed_over_with_the_champions_scores(champion: LoadedModel) -> None:
+    mailbox = Mailbox()
+    outbox = Outbox(mailbox, replica="r", flush_s=1)
+    canarys = msgspec.structs.replace(one(champion, 1), role="canary", assigned="canary", to_pair=True)
+    outbox.recorder.add(canarys)
+    outbox.recorder.add(one(champion, 2))
+    run(outbox.flush())
+    (handover,) = mailbox.kept.values()
+    expected = float(champion.predict_now(np.ones((1, 4)))[0])
+    assert handover.records["paired_score"].to_pylist() == [expected, None]
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_hand_over_that_is_interrupted_anywhere_loses_nothing(
+    versions: Versions, register: Register, turns: int
+) -> None:
+    champion = versions.load(register(python_model("Half")))  # predicts on a thread
+    mailbox = Mailbox()
+    outbox = Outbox(mailbox, replica="r", flush_s=1)
+    for number in range(100):
+        outbox.recorder.add(msgspec.structs.replace(one(champion, number), role="canary", to_pair=True))
+
+    async def scenario() -> None:
+        flush = asyncio.create_task(outbox.flush())
+        for _ in range(turns):
+            await asyncio.sleep(0.0002)
+        flush.cancel()
+        await asyncio.gather(flush, return_exceptions=True)
+        await outbox.flush()
+
+    run(scenario())
+    assert sorted(map(int, mailbox.request_ids())) == list(range(100))
 
 
 def test_records_are_handed_over_by_themselves(champion: LoadedModel) -> None:

@@ -17,6 +17,7 @@ from mlops_ray.serve.canary_link import CanaryLink
 from mlops_ray.serve.loaded import Decoders, LoadedModel
 from mlops_ray.serve.recorder import Recorder, Served
 from mlops_ray.serve.remote_version import NO_ROOM
+from mlops_ray.serve.request import Rows
 from mlops_ray.serve.shadow_copies import Bounds, ShadowCopies
 from mlops_ray.spec import parse_spec
 from tests.serve.fake_time import run_in_fake_time
@@ -129,6 +130,24 @@ def test_what_the_champion_failed_to_answer_is_copied_without_a_score_of_its_own
     assert (kept.status, kept.error, kept.scores.tolist(), kept.paired_scores) == (200, None, [4.0], None)
 
 
+def test_nothing_is_read_anew_before_the_answer_has_gone_out(served: MakeServed) -> None:
+    shadow = Shadow(signature=Signature(SIGNATURE.inputs[::-1], "binary", "customer"))
+    reads: list[int] = []
+
+    class Watched(PlainBody):
+        def rows(self, decoders: Decoders) -> Rows:
+            reads.append(len(reads))
+            return super().rows(decoders)
+
+    async def story() -> None:
+        shadow.copies.offer(served(1), Watched(json.dumps({"records": [record()]}).encode()))
+        assert not reads
+        await asyncio.sleep(1)
+
+    run_in_fake_time(story())
+    assert (len(reads), len(shadow.recorder.take())) == (1, 1)
+
+
 def test_a_shadow_with_another_signature_reads_the_request_by_it(served: MakeServed) -> None:
     shadow = Shadow(signature=Signature((InputColumn("amount", "float", nullable=False),), "binary", "customer"))
     body = PlainBody(json.dumps({"records": [{"amount": 8.5}]}).encode())
@@ -163,6 +182,32 @@ def test_the_queue_is_bounded_in_bytes_too(served: MakeServed) -> None:
     shadow = Shadow(queued_bytes=5 * 32)  # rows of four numbers
     kept = shadow.after(served(0, rows=3), served(1, rows=3), served(2, rows=2), served(3))
     assert ([k.request_id for k in kept], shadow.recorder.dropped_copies) == (["0", "2"], 2)
+
+
+def test_what_was_sent_makes_room_in_the_queue(served: MakeServed) -> None:
+    shadow = Shadow(queued_bytes=32)
+
+    async def story() -> None:
+        for number in range(5):
+            shadow.copies.offer(served(number), BODY)
+            await asyncio.sleep(1)
+
+    run_in_fake_time(story())
+    assert ([k.request_id for k in shadow.recorder.take()], shadow.recorder.dropped_copies) == (list("01234"), 0)
+
+
+def test_a_call_is_bounded_in_bytes_too_and_a_large_copy_travels_alone(served: MakeServed) -> None:
+    shadow = Shadow(call_bytes=4 * 32, calls=1)
+    sizes = [1, 1, 1, 1, 1, 1, 1, 9, 2, 1, 2]
+    shadow.after(*(served(number, rows=size) for number, size in enumerate(sizes)))
+    assert [[len(matrix) for matrix in call] for call in shadow.remote.calls] == [
+        [1],
+        [1, 1],
+        [1, 1, 1, 1],
+        [9],
+        [2, 1],
+        [2],
+    ]
 
 
 def test_a_slow_shadow_gets_one_copy_a_call(served: MakeServed) -> None:
@@ -255,7 +300,7 @@ def test_when_the_version_goes_nothing_more_is_asked_or_recorded(served: MakeSer
 
     run_in_fake_time(story())
     assert (len(shadow.remote.calls), shadow.remote.cancelled, shadow.recorder.take()) == (2, 2, [])
-    assert shadow.recorder.dropped_copies == 10
+    assert shadow.recorder.dropped_copies == 11
 
 
 def test_a_call_is_made_in_nobodys_context(served: MakeServed) -> None:

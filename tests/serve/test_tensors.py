@@ -15,7 +15,6 @@ from mlops_ray.serve.http import Response
 from mlops_ray.serve.request import Rows
 from mlops_ray.serve.tensors import (
     HEADER_LENGTH,
-    InferRequest,
     TensorDecoder,
     encode_outputs,
     infer_request,

@@ -12,7 +12,7 @@ import pytest
 from mlops_ray.data import DatasetTable, ingest, load_version
 from mlops_ray.errors import TrackingError, TrainError, ValidationError
 from mlops_ray.evaluation import scores
-from mlops_ray.model import encode, load_bundle
+from mlops_ray.model import encode, load_bundle, read_probe
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import Event, ModelVersionRecord, Stage, Store
 from mlops_ray.train import run_training
@@ -105,6 +105,18 @@ def test_the_bundle_gives_the_recorded_metrics_on_the_holdout(
     data, bundle = prepare(spec, table), load_bundle(trained.bundle_uri)
     assert bundle.signature == data.signature
     assert scores("binary", data.holdout.y, bundle.predict(data.holdout.x)) == dict(trained.metrics)
+
+
+def test_the_bundle_has_a_probe_of_training_rows_that_it_predicts_as_in_training(
+    trained: ModelVersionRecord, trained_workspace: Workspace
+) -> None:
+    probe = read_probe(trained.bundle_uri)
+    assert probe is not None
+    table = load_version(trained_workspace, DatasetTable.of(spec_of("first"), trained_workspace).resolve("v1"))
+    data = prepare(spec_of("first"), table)
+    np.testing.assert_array_equal(np.unique(probe.matrix, axis=0), np.unique(data.train.x, axis=0))
+    assert probe.tolerance == 1e-6
+    assert probe.mismatch(load_bundle(trained.bundle_uri).predict(probe.matrix)) is None
 
 
 def test_the_reference_profile_has_the_training_rows_and_the_holdout_predictions(

@@ -36,6 +36,19 @@ def test_the_holdout_stays_the_same_when_other_rows_come(prepared: TrainingData)
     assert as_rows(half.holdout.x) <= as_rows(prepared.holdout.x)
 
 
+def test_rows_for_the_probe_are_training_rows_as_they_were_read(prepared: TrainingData) -> None:
+    probe = encoded(prepared, prepared.probe_rows)
+    assert as_rows(probe) == as_rows(prepared.train.x)
+    assert set(prepared.probe_rows.column_names) == set(TABLE.column_names)
+
+
+def test_of_many_training_rows_the_probe_has_a_thousand_from_all_over_them() -> None:
+    data = prepare(spec_of(train={"holdout": {"by": "time"}}), pa.concat_tables([TABLE] * 5))
+    assert data.probe_rows.num_rows == 1000
+    assert data.probe_rows["at"][0] == TABLE["at"][1]  # the first row has no label
+    assert data.probe_rows["at"][-1].as_py() > TABLE["at"][300].as_py()
+
+
 def test_by_unit_no_unit_is_on_two_sides() -> None:
     data = prepare(spec_of(train={"holdout": {"by": "unit"}}), TABLE)
     held = set(data.holdout_rows["customer"].to_pylist())
