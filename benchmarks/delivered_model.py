@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.workload import NAMES
-from mlops_ray.control.operations import command_rollout, deploy, register, roll_back_champion
+from mlops_ray.control.operations import command_rollout, deploy, roll_back_champion, undeploy
 from mlops_ray.drift import Column, build_reference
 from mlops_ray.lake import Lake
 from mlops_ray.model import InputColumn, Signature, TrainedModel, publish_bundle, write_bundle
@@ -90,10 +90,6 @@ class DeliveredModel:
         """What a sound version of so many trees says to `rows` (n, 30)."""
         return np.asarray(self.booster.predict(rows, num_iteration=trees))
 
-    def register(self) -> None:
-        """Make the spec known, as `deploy` does as well."""
-        register(self.store, self.spec, actor=_ACTOR, now_s=time.time())
-
     def deploy(self, version: int) -> RolloutRecord:
         """Begin the delivery of a version; the control actor carries it out."""
         return deploy(self.store, self.spec, version=version, actor=_ACTOR, now_s=time.time())
@@ -126,6 +122,13 @@ class DeliveredModel:
     def roll_back(self) -> None:
         """Bring the previous champion back, as `mlops-ray rollback` does."""
         roll_back_champion(self.store, self.name, by=_ACTOR, reason=_ACTOR, now_s=time.time())
+
+    def retire(self) -> None:
+        """Take the model away, and first what may be under way."""
+        for rollout in self.store.rollouts(self.name, active_only=True):
+            self.command("abort")
+            self.await_phase(rollout, *(phase for phase in Phase if phase.ended))
+        undeploy(self.store, self.name, by=_ACTOR, reason="it is over", now_s=time.time())
 
     def _publish(self, model: TrainedModel, card: str) -> tuple[str, str]:
         """Digest and URI of a bundle of the model."""

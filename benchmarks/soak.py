@@ -189,11 +189,14 @@ def run(workspace: Workspace, *, name: str, rate_per_s: float, step_s: float, mi
         soak = Soak(model, client, workload.rows)
         model.await_phase(model.deploy(soak.sound_version()), Phase.COMPLETED)
         started_s, cycles = time.time(), 0
-        with client:
-            while cycles == 0 or time.time() - started_s < 60 * minutes:
-                soak.cycle()
-                cycles += 1
-        wall_s = time.time() - started_s
+        try:
+            with client:
+                while cycles == 0 or time.time() - started_s < 60 * minutes:
+                    soak.cycle()
+                    cycles += 1
+            wall_s = time.time() - started_s
+        finally:
+            model.retire()
         accounts = account(client.log, soak.episodes, soak.expected)
     return {
         "benchmark": "soak",

@@ -53,7 +53,7 @@ class Comparison:
         slow = requests.latency_ms > yardstick.slow_ms
         errors = self._bad("errors", requests, requests.failed, canary, champion)
         # Nobody waits for a copy.
-        slower = (0, 0, 0) if copies else self._bad("slow", requests, slow, canary, champion)
+        slower = (0, 0, 0, 0) if copies else self._bad("slow", requests, slow, canary, champion)
         timed, quantiles = self._timed(requests, canary, champion, yardstick)
         return Block(
             canary_requests=_count(canary),
@@ -61,9 +61,11 @@ class Comparison:
             canary_errors=errors[0],
             champion_errors=errors[1],
             canary_repeated_errors=errors[2],
+            champion_repeated_errors=errors[3],
             canary_slow=slower[0],
             champion_slow=slower[1],
             canary_repeated_slow=slower[2],
+            champion_repeated_slow=slower[3],
             quantiles=quantiles,
             timed=timed,
             scores=self._scores(requests, yardstick, copies=copies),
@@ -77,15 +79,12 @@ class Comparison:
         """Units met by epoch, oldest first."""
         return tuple(self._totals[epoch] for epoch in sorted(self._totals))
 
-    def _bad(self, kind: str, requests: Requests, bad: Mask, canary: Mask, champion: Mask) -> tuple[int, int, int]:
-        """First bad requests of a unit on the canary and the champion, and further ones on the canary.
-
-        Those of the champion are not counted: they would speak for the canary.
-        """
+    def _bad(self, kind: str, requests: Requests, bad: Mask, canary: Mask, champion: Mask) -> tuple[int, int, int, int]:
+        """First bad requests of a unit on the canary and the champion, and further ones on each of them."""
         events = bad & (canary | champion)
         first = self._first(kind, requests, events)
-        firsts = _count(first & canary)
-        return firsts, _count(first & champion), _count(events & canary) - firsts
+        again = events & ~first
+        return _count(first & canary), _count(first & champion), _count(again & canary), _count(again & champion)
 
     def _timed(
         self, requests: Requests, canary: Mask, champion: Mask, yardstick: Yardstick

@@ -36,7 +36,8 @@ What has to be fine: errors, always; the latency objective, except for a shadow,
 scores when they are bounded and critical, for a shadow always and for others once there are any; critical outcomes and
 queries once there is enough to judge them by, and those that must have data in any case. In an AB test the primary
 outcome has to be better; the other outcomes and paired scores are guardrails there, which can FAIL and are not waited
-for. Time in the model and predictions are never waited for.
+for. A shadow has no outcomes, since no user sees its answers. Time
+in the model and predictions are never waited for.
 
 Everything else is INCONCLUSIVE, no evidence first of all.
 """

@@ -38,7 +38,9 @@ class Budget:
 
 
 def outcomes_of(rollout: Rollout) -> tuple[Outcome, ...]:
-    """The outcomes that are guardrails: all but the primary one of an AB test."""
+    """The outcomes that are guardrails: all but an AB test's primary one, and none of a shadow, which nobody labels."""
+    if rollout.strategy == "shadow":
+        return ()
     primary = rollout.ab.primary.name if rollout.ab is not None else None
     return tuple(outcome for outcome in rollout.analysis.outcomes if outcome.name != primary)
 

@@ -13,6 +13,11 @@ r_j < r_0. The product over blocks is therefore a supermartingale under that nul
 reaches 1 / alpha with probability at most alpha, however often one looks and however rho and p move. The mean of such
 processes over a grid of alternatives is one too.
 
+**Units that come back.** Events of one unit depend on each other, so only the first bad request of a unit counts, on
+whichever side. Units are assigned by a hash: with two versions that are as good, a unit that fails for the first time
+is on the canary with the canary's share of the requests of units that have not failed yet, for which rho stands.
+(Counted on each side by itself, a unit that failed on the champion would fail anew when a growing share moves it.)
+
 **Share of bad events.** Against "the canary's share of bad events is at least p_0", a bad request multiplies by
 q / p_0 and any other by (1 - q) / (1 - p_0), q < p_0: a supermartingale by the same linear argument. Against "the share
 is at most p_0" the same with q > p_0; with m the odds of q over those of p_0 the factors are m / (1 - p_0 + m p_0) and
@@ -24,7 +29,9 @@ chances p_c and p_v of being bad and p_cv of both being so, the factor's mean is
     1 + p_c (a - 1) + p_v (b - 1) + p_cv (a - 1) (b - 1),
 
 and a > 1 exactly when b < 1, so that the last term is never positive: whatever ties the two together, the mean is at
-most exp(p_c (a - 1) + p_v (b - 1)), which is all that the argument above uses.
+most exp(p_c (a - 1) + p_v (b - 1)), which is all that the argument above uses. An original comes before its copy, so
+that the first bad request of a unit is a copy's with less than its share: evidence for worse is on the safe side, and
+for the other direction all bad copies count.
 
 Sources: Ville 1939; Lindon, Sanden, Shirikian, KDD 2022 (arXiv 2205.14762) for counts of events under moving rates.
 """

@@ -8,7 +8,7 @@ from mlops_ray.rollout.harm import Harm, harm, pooled
 from mlops_ray.rollout.measured import Measured
 from mlops_ray.rollout.metric_assessment import MetricAssessment
 from mlops_ray.rollout.stratum import Moments, Stratum
-from mlops_ray.spec import Outcome, PromQL, Rollout
+from mlops_ray.spec import AB, Outcome, PromQL, Rollout
 from mlops_ray.verdict import Verdict
 
 __all__ = ["outcome_metrics"]
@@ -18,19 +18,17 @@ def outcome_metrics(evidence: Evidence, rollout: Rollout, budget: Budget) -> lis
     """One assessment for each outcome and query of the spec, the primary outcome of an AB test first."""
     metrics = []
     if rollout.ab is not None:
-        metrics.append(_primary(evidence, rollout, budget))
+        metrics.append(_primary(evidence, rollout.ab, budget))
     metrics += [_guardrail(outcome, evidence, rollout, budget) for outcome in outcomes_of(rollout)]
     metrics += [_query(query, evidence.measurements.get(query.name, Measured())) for query in rollout.analysis.promql]
     return metrics
 
 
-def _primary(evidence: Evidence, rollout: Rollout, budget: Budget) -> MetricAssessment:
+def _primary(evidence: Evidence, ab: AB, budget: Budget) -> MetricAssessment:
     """PASS: better, the upper limit of the harm below 0. FAIL: worse, the lower limit above 0."""
-    if rollout.ab is None:
-        raise ValueError("an AB test without its section")
-    outcome, scale = rollout.ab.primary, rollout.ab.min_effect
+    outcome = ab.primary
     sides = _sides(evidence, outcome)
-    found = _harm(evidence, outcome, scale=scale, level=budget.critical, beta=budget.beta)
+    found = _harm(evidence, outcome, scale=ab.min_effect, level=budget.critical, beta=budget.beta)
     verdict = Verdict.INCONCLUSIVE
     if found is not None:
         verdict = Verdict.FAIL if found.lower > 0.0 else Verdict.PASS if found.upper < 0.0 else verdict

@@ -207,10 +207,12 @@ class FrontDoor(ModelApp):
         champion = request.state.champion
         try:
             predicted = await champion.predict(request.rows.matrix, deadline_s=request.call.left_s())
-        except PredictionError as failure:
-            nothing = Predicted(np.full(len(request.rows.matrix), np.nan), 0.0, 0.0)
-            status = 504 if isinstance(failure, DeadlineError) else 500
-            self._answered(request, "champion", champion.version, nothing, error=error or str(failure), status=status)
+        except (PredictionError, RequestError) as failure:
+            # That the champion has no room says nothing about it; what the canary did is kept all the same.
+            if error is not None or isinstance(failure, PredictionError):
+                nothing = Predicted(np.full(len(request.rows.matrix), np.nan), 0.0, 0.0)
+                why, status = error or str(failure), _status_of(failure)
+                self._answered(request, "champion", champion.version, nothing, error=why, status=status)
             raise
         return self._answered(request, "champion", champion.version, predicted, error=error)
 
@@ -279,3 +281,10 @@ class FrontDoor(ModelApp):
                 path = f"$.labels[{wrong}].label"
                 raise RequestError(f"expected 0 or 1 for a binary model, found {labels[wrong].label:g}", path)
         await self._outbox.keep_labels(labels)
+
+
+def _status_of(failure: PredictionError | RequestError) -> int:
+    """What a client is told."""
+    if isinstance(failure, RequestError):
+        return failure.status
+    return 504 if isinstance(failure, DeadlineError) else 500

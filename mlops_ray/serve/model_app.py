@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import os
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
@@ -284,7 +284,7 @@ class ModelApp(ABC):
 
 def new_request_id() -> str:
     """A request id for a client that sent none."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 class _MethodRefused(Exception):

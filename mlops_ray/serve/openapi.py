@@ -55,12 +55,6 @@ _UNIT: Node = {
     "description": "whom all rows of the stream are for",
     "schema": {"type": "string", "maxLength": IDENTITY_LENGTH},
 }
-_BINARY_LENGTH: Node = {
-    "name": "inference-header-content-length",
-    "in": "header",
-    "description": "bytes of the JSON part, where binary tensors follow it",
-    "schema": {"type": "integer", "minimum": 0},
-}
 _VERSION: Node = {
     "name": "version",
     "in": "path",
@@ -128,10 +122,10 @@ def _sent(base: str, which: str) -> dict[str, Node]:
     )
     binary = {"application/octet-stream": _BINARY}
     infer = _post(
-        f"Predict, Open Inference Protocol v2{which}",
+        f"Predict, Open Inference Protocol v2{which}; where binary tensors follow the JSON part, the header "
+        "inference-header-content-length says how many bytes that has",
         _json("InferRequest") | binary,
         {"200": _answer(_json("InferAnswer") | binary)},
-        _BINARY_LENGTH,
     )
     arrow = _post(
         f"Predict many rows, Apache Arrow{which}", {_ARROW: _BINARY}, {"200": _answer({_ARROW: _BINARY})}, _UNIT

@@ -24,6 +24,9 @@ _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 LARGEST_INTEGER = 2**53
 _Exact = Annotated[int, msgspec.Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 _Identity = Annotated[str, msgspec.Meta(max_length=IDENTITY_LENGTH)]
+_A_FLOAT = "got `float`"
+# Such a body is read three times, in Python.
+_LENIENT_BYTES = 2**20
 
 
 T = TypeVar("T")
@@ -98,6 +101,9 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        whole = _with_whole_numbers(decoder, body) if _A_FLOAT in str(error) else None
+        if whole is not None:
+            return whole
         message, _, path = str(error).rpartition(" - at `") if " - at `" in str(error) else (str(error), "", "")
         raise RequestError(message[:1].lower() + message[1:], path.rstrip("`")) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -105,6 +111,27 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
             f"the body is not valid JSON ({error}); NaN and Infinity are no JSON, send null for a missing value",
             status=400,
         ) from None
+
+
+def _with_whole_numbers(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
+    """What the JSON says when 3.0 is the integer 3, as JSON has it and clients without integers write it."""
+    if len(body) > _LENIENT_BYTES:
+        return None
+    try:
+        return msgspec.convert(_whole(msgspec.json.decode(body)), decoder.type)
+    except (msgspec.MsgspecError, RecursionError):
+        return None  # the first look at it says best what is wrong
+
+
+def _whole(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer() and abs(value) <= LARGEST_INTEGER:
+            return int(value)
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            return {key: _whole(item) for key, item in value.items()}
+    return value
 
 
 def _row_type(signature: Signature) -> type[msgspec.Struct]:

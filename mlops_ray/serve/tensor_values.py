@@ -129,13 +129,19 @@ def as_unit(value: Any, path: str) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > IDENTITY_LENGTH:
+    if isinstance(value, bool) or not _is_identity(value):
         raise RequestError(
-            f"expected a unit that is text of at most {IDENTITY_LENGTH} characters or a whole number, found "
+            f"expected a unit that is text of at most {IDENTITY_LENGTH} characters or a whole number of 64 bits, found "
             f"{reprlib.repr(value)}",
             path,
         )
     return str(value)
+
+
+def _is_identity(value: Any) -> bool:
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str) and len(value) <= IDENTITY_LENGTH
 
 
 def _from_json(tensor: Tensor, path: str) -> NDArray[Any]:

@@ -238,6 +238,17 @@ class Rollout(Section):
         return self
 
     @model_validator(mode="after")
+    def _outcomes_have_a_champion(self) -> Self:
+        if self.strategy in ("blue-green", "shadow"):
+            waiting = [outcome.name for outcome in self.analysis.outcomes if outcome.must_have_data]
+            if waiting:
+                raise ValueError(
+                    f"outcome {waiting[0]!r} must have data, but strategy {self.strategy!r} has nobody to compare it "
+                    "with: blue-green leaves no user on the champion, and no user sees a shadow"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _times_in_order(self) -> Self:
         for section in (self.bake, self.shadow, self.ab):
             if section is not None and section.max_s <= section.min_s:

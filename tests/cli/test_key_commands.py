@@ -48,7 +48,8 @@ def test_a_revoked_key_stays_listed_and_revoking_it_again_changes_nothing(home: 
     again = mlops_ray("keys", "revoke", id, cwd=tmp_path, home=home)
     assert first.answer["revoked_s"] == again.answer["revoked_s"]
     store = store_of(home)
-    assert [(event.kind, event.subject) for event in store.events()] == [("api_key.created", id), ("api_key.revoked", id)]
+    assert [event.kind for event in store.events()] == ["api_key.created", "api_key.revoked"]
+    assert {event.subject for event in store.events()} == {id}
     assert store.verify().verified
     listed = mlops_ray("keys", "list", cwd=tmp_path, home=home, as_json=False)
     assert listed.out.endswith("shop: admin, revoked\n")

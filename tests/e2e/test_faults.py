@@ -4,13 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import ray
 from ray.util.state import list_actors
 
 from mlops_ray.demo.traffic_counts import TrafficCounts
 from mlops_ray.errors import GateError
+from mlops_ray.lake import Lake
 from mlops_ray.monitor import drift_status
+from mlops_ray.monitor.numbers import number_of
+from mlops_ray.records import RecordLog
 from mlops_ray.rollout import Phase
 from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, Workspace
 from mlops_ray.store import RolloutRecord, Stage
@@ -80,8 +85,17 @@ def test_a_canary_ends_right_when_the_drift_actor_is_killed(toy: Toy) -> None:
     rollout, counts = _deliver(toy, in_canary=lambda: kill(before))
     _assert_it_ended_right(toy, rollout, counts)
     assert _pid(DRIFT_ACTOR, toy.workspace) != before
-    # What control had not fetched yet when it was killed is lost, a moment's worth; all the rest counts.
-    assert rollout.state["rollout"]["evidence"]["canary_requests"] >= 0.5 * counts.by_role["canary"]
+    # Neither lost nor twice: all that was handed over up to the cursor of the verdict, and nothing else.
+    assert rollout.state["rollout"]["evidence"]["canary_requests"] == _handed_over(toy, rollout) > 0
+
+
+def _handed_over(toy: Toy, rollout: RolloutRecord) -> int:
+    """Requests for the canary in the records, up to where the evidence of the rollout ends."""
+    log, end = RecordLog(Lake(toy.workspace.lake), toy.name), rollout.state["cursor"][1]
+    files = [path for path in log.served_files(rollout.created_s) if number_of(log.note_of(path)) < end]
+    rows = pa.concat_tables([log.served_in(path, ["row", "assigned", "canary"]) for path in files])
+    ours = (pc.field("canary") == rollout.version) & (pc.field("assigned") == "canary") & (pc.field("row") == 0)
+    return int(rows.filter(ours).num_rows)
 
 
 def test_the_drift_actor_judges_on_after_it_was_killed(toy: Toy) -> None:

@@ -160,7 +160,7 @@ def share_with(
     canary: float,
     champion: float,
     seed: int,
-    runs: int = 300,
+    runs: int = 200,
     ramp: bool = False,
     slow: bool = False,
 ) -> float:
@@ -192,7 +192,7 @@ def _ever(verdict: Verdict, counts: NDArray[np.int64]) -> bool:
     return False
 
 
-def limit(rate: float, runs: int = 300) -> float:
+def limit(rate: float, runs: int = 200) -> float:
     """`rate` plus three standard errors."""
     return float(rate + 3 * np.sqrt(rate * (1 - rate) / runs))
 

@@ -38,7 +38,7 @@ def units_on_canary(share: float) -> frozenset[str]:
     return frozenset(unit for unit in UNITS if on_canary(unit, SALT, share))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.floats(0.001, 1))
 @example(0.01)
 @example(0.5)
@@ -47,7 +47,7 @@ def test_the_share_is_realised_over_100_000_units(share: float) -> None:
     assert abs(realised - share) <= 4 * (share * (1 - share) / len(UNITS)) ** 0.5 + 0.5 / BUCKETS
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.lists(SHARES, min_size=2, max_size=3))
 def test_100_000_units_stay_on_the_canary_as_the_share_grows_and_leave_it_in_turn(shares: list[float]) -> None:
     growing = [units_on_canary(share) for share in sorted(shares)]

@@ -14,7 +14,7 @@ from mlops_ray.rollout.harm import Harm, half_width, harm, information_for, pool
 from tests.rollout.strategies import STRATA, moments
 
 Draw = Callable[[np.random.Generator, int, float], NDArray[np.float64]]
-LEVEL, RUNS = 0.05, 200
+LEVEL, RUNS = 0.05, 150
 
 DRAWS: dict[str, tuple[Draw, float]] = {
     "wrong labels": (lambda random, n, base: (random.random(n) < 0.05 * base).astype(float), 0.02),

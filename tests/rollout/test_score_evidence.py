@@ -50,7 +50,7 @@ def test_a_copy_in_the_bin_of_its_original_adds_no_evidence_on_average(
 def found_after(canary: np.ndarray, *, seed: int, looks: int = 100, per_look: int = 50) -> list[float]:
     """Units on the canary until the evidence reaches 20, run by run; infinite where it never does."""
     random, found = np.random.default_rng(seed), []
-    for _ in range(100):
+    for _ in range(60):
         seen, units = ScoreEvidence(), math.inf
         for look in range(1, looks + 1):
             ours, theirs = random.multinomial(per_look, canary), random.multinomial(9 * per_look, EVEN)
@@ -69,7 +69,7 @@ def shifted(by: float) -> np.ndarray:
 
 
 def test_scores_alike_hardly_ever_look_different() -> None:
-    assert np.isfinite(found_after(EVEN, seed=1)).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+    assert np.isfinite(found_after(EVEN, seed=1)).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
 
 
 def test_a_shift_by_a_fifth_of_a_standard_deviation_is_found_within_a_thousand_units() -> None:

@@ -156,6 +156,22 @@ def test_when_both_fail_the_record_names_the_canarys_error(open_door: Open, regi
     assert "replica is gone" in kept.error
 
 
+def test_that_the_canary_failed_is_kept_even_when_the_champion_has_no_room(open_door: Open, register: Register) -> None:
+    register(python_model("Slow")), register(lightgbm_model(6))
+    house = open_door(route(1, 1), raises)
+
+    async def drive() -> list[int]:
+        await with_canary(house, 1.0)
+        replies = await asyncio.gather(*(house.predict(*[record()] * 40) for _ in range(3)))
+        return sorted(reply.status for reply in replies)
+
+    statuses = run(drive())
+    assert statuses[-1] == 503
+    kept = house.records()
+    assert sorted(s.status for s in kept) == statuses
+    assert all("replica is gone" in str(s.error) for s in kept)
+
+
 def test_a_version_asked_for_by_name_is_no_part_of_the_rollout(open_door: Open, register: Register) -> None:
     register(lightgbm_model(5)), register(lightgbm_model(6))
     house = open_door(route(1, 1))

@@ -172,7 +172,7 @@ def test_what_is_too_much_is_refused_at_once_without_reading_it_and_says_when_to
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": f"{BASE}/predict", "headers": [], "client": None}
+        scope: Message = {"type": "http", "method": "POST", "path": f"{BASE}/predict", "headers": [], "client": None}
         await app(scope, receive, send)
         app.may_answer.set()
         refusal = Reply(sent[0]["status"], {k.decode(): v.decode() for k, v in sent[0]["headers"]}, sent[1]["body"])

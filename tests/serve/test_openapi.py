@@ -11,6 +11,7 @@ from mlops_ray.serve.docs_page import docs_page
 from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.openapi_schemas import example_record
 from mlops_ray.serve.request import RowsDecoder
+from mlops_ray.serve.tensors import TensorDecoder, infer_request
 from mlops_ray.spec import Serve
 from tests.serve.samples import SIGNATURE, record
 
@@ -67,6 +68,89 @@ def test_the_document_accepts_what_the_server_accepts(content: Any, valid: bool)
     assert is_valid("PredictRequest", content) is valid
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "valid"),
+    [
+        ("visits", 2**53, True),
+        ("visits", 2**53 + 1, False),
+        ("visits", 1.5, False),
+        ("plan", "x" * 4096, True),
+        ("plan", "x" * 4097, False),
+        ("amount", 10**400, False),
+        ("member", 1, False),
+        ("customer", 2**63, False),
+        ("customer", "x" * 257, False),
+    ],
+)
+def test_the_document_knows_the_limits_of_each_field(field: str, value: Any, valid: bool) -> None:
+    assert is_valid("PredictRequest", {"records": [record(**{field: value})]}) is valid
+
+
+def test_the_document_knows_how_many_rows_and_which_labels_may_be_sent() -> None:
+    document = openapi_document(Described("shop", SIGNATURE, "3", Serve(max_rows=2)))
+    assert document["components"]["schemas"]["PredictRequest"]["properties"]["records"]["maxItems"] == 2
+    assert is_valid("Labels", {"labels": [{"request_id": "r", "label": 1, "row": 3}]})
+    assert not is_valid("Labels", {"labels": [{"request_id": "r", "label": 0.5}]})
+
+
+TENSOR = {"name": "amount", "shape": [1], "datatype": "FP32", "data": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "valid"),
+    [
+        ([TENSOR], True),
+        ([TENSOR | {"shape": [1, 1], "data": [[1.0]]}], True),
+        ([TENSOR, {"name": "customer", "shape": [1], "datatype": "BYTES", "data": ["c"]}], True),
+        ([{"name": "amount", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": 8}}], True),
+        ([TENSOR | {"shape": [1, 2]}], False),
+        ([TENSOR | {"shape": [0]}], False),
+        ([TENSOR | {"datatype": "BYTES"}], False),
+        ([TENSOR | {"data": ["1"]}], False),
+        ([{"name": "visits", "shape": [1], "datatype": "INT8", "data": [1]}], False),  # where is amount?
+        ([TENSOR, TENSOR | {"name": "zz"}], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_the_document_knows_which_tensors_there_are(inputs: list[Any], valid: bool) -> None:
+    assert is_valid("InferRequest", {"inputs": inputs, "parameters": {"anything": 1}}) is valid
+
+
+def test_the_examples_of_the_document_are_accepted() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    for example in schemas["PredictRequest"]["examples"]:
+        assert RowsDecoder(SIGNATURE, max_rows=1).decode(json.dumps(example).encode()).matrix.shape == (1, 4)
+    for example in schemas["InferRequest"]["examples"]:
+        assert is_valid("InferRequest", example)
+        request = infer_request(json.dumps(example).encode(), b"")
+        assert TensorDecoder(SIGNATURE, max_rows=1).rows(*request).matrix.shape == (1, 4)
+
+
+def test_every_route_is_there_with_everything_it_may_answer() -> None:
+    sent, read = ("predict", "infer", "arrow"), ("", "/ready", "/docs", "/openapi.json")
+    base, version = "/v2/models/shop", "/v2/models/shop/versions/{version}"
+    tails = [*(f"/{action}" for action in sent), *read]
+    assert set(DOCUMENT["paths"]) == {*(of + tail for of in (base, version) for tail in tails), f"{base}/labels"}
+    for action in (*sent, "labels"):
+        answers = set(DOCUMENT["paths"][f"{base}/{action}"]["post"]["responses"])
+        assert answers >= {"200", "400", "401", "403", "404", "405", "413", "415", "422", "429", "500", "503", "504"}
+
+
+def test_keys_are_asked_for_in_the_document_where_the_server_asks_for_them() -> None:
+    guarded = openapi_document(Described("shop", SIGNATURE, "3", Serve(), keys=True))
+    assert guarded["security"] == [{"bearer": []}, {"key": []}]
+    assert guarded["paths"]["/v2/models/shop/ready"]["get"]["security"] == []
+    assert "security" not in DOCUMENT
+
+
+def test_a_regression_has_scores_only() -> None:
+    signature = Signature((InputColumn("x", "float", nullable=False),), "regression")
+    content = openapi_document(Described("shop", signature, "3", Serve()))["components"]["schemas"]
+    assert set(content["Prediction"]["properties"]) == {"score"}
+    assert content["Label"]["properties"]["label"]["type"] == "number"
+
+
 def test_an_answer_of_the_server_is_one_of_the_document() -> None:
     answer = {
         "request_id": "r",
@@ -77,6 +161,7 @@ def test_an_answer_of_the_server_is_one_of_the_document() -> None:
         "predictions": [{"score": 0.5, "label": 1}],
     }
     assert is_valid("PredictAnswer", answer)
+    assert not is_valid("PredictAnswer", answer | {"role": "shadow"})
     assert is_valid("Error", {"error": "no"})
 
 

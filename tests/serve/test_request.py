@@ -98,6 +98,24 @@ def test_too_many_rows_are_too_large() -> None:
     assert "found 6" in error.message
 
 
+@pytest.mark.parametrize("number", ["3.0", "3e0", "30e-1", "3"])
+def test_a_whole_number_may_be_written_with_a_point(number: str) -> None:
+    body = f'{{"records": [{{"amount": 1, "visits": {number}, "customer": {number}}}], "request_id": "r"}}'.encode()
+    rows = decode(body)
+    assert (rows.matrix[0, 1], rows.unit, rows.request_id) == (3.0, "3", "r")
+
+
+@pytest.mark.parametrize("number", ["3.5", "1e300", "9007199254740994.0"])
+def test_what_is_no_whole_number_all_the_same_is_refused_as_the_float_it_is(number: str) -> None:
+    error = refused(f'{{"records": [{{"amount": 1, "visits": {number}}}]}}'.encode())
+    assert (error.path, "got `float`" in error.message) == ("$.records[0].visits", True)
+
+
+def test_reading_a_body_once_more_does_not_accept_what_else_is_wrong_with_it() -> None:
+    error = refused({"records": [{"amount": "x", "visits": 3.0}]})
+    assert error.path == "$.records[0].amount"
+
+
 def test_names_that_are_no_identifiers_work() -> None:
     names = ("class", "1st amount", "a-b", "unit", "records", "f0", "ünï")
     inputs = tuple(InputColumn(name, "float", nullable=False) for name in names)

@@ -2,8 +2,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from mlops_ray.serve.access import Access
 from mlops_ray.serve.server_app import ServerApp
-from tests.serve.asgi_client import Message, Reply, get
+from mlops_ray.store import issue_key
+from tests.serve.asgi_client import Message, Reply, call, get
 from tests.serve.samples import run
 
 
@@ -26,6 +28,7 @@ def test_it_lives_whatever_its_models_do() -> None:
 def test_it_is_ready_when_every_deployed_model_is(models: Mapping[str, bool], status: int) -> None:
     reply = ask("/v2/health/ready", models)
     assert (reply.status, reply.json()["models"]) == (status, models)
+    assert ("retry-after" in reply.headers) == (status == 503)
 
 
 def test_models_are_listed() -> None:
@@ -61,3 +64,25 @@ def test_it_answers_in_json_when_nobody_knows_the_state_of_the_models() -> None:
         reply = run(get(ServerApp("1.2.3", away), path))
         assert reply.status == 503
         assert "try again" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/models"])
+def test_the_server_is_only_read(path: str) -> None:
+    reply = run(call(ServerApp("1", dict), "POST", path))
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_all_but_health_needs_a_key_where_keys_are_asked_for() -> None:
+    key, record = issue_key("anybody", ["label"], now_s=0.0)
+    app = ServerApp("1", dict, Access(lambda: [record], required=True))
+    for path in ("/v2", "/v2/models", "/v2/models/zz/infer", "/nothing"):
+        assert run(get(app, path)).status == 401
+        assert run(get(app, path, headers={"x-api-key": key})).status in (200, 404)
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        assert run(get(app, path)).status == 200
+
+
+def test_another_machine_is_refused_where_keys_are_off_for_want_of_others() -> None:
+    app = ServerApp("1", dict, Access(only_here=True))
+    assert run(get(app, "/v2", peer="10.0.0.9")).status == 403
+    assert run(get(app, "/v2/health/ready", peer="10.0.0.9")).status == 200

@@ -28,7 +28,10 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
         ("train.holdout.fractoin", "unknown key; did you mean 'fraction'? Valid keys: by, fraction"),
         ("train.space.num_leaves.step", "unknown key; valid keys: int_uniform"),
         ("serve.resources.cpu", "unknown key; did you mean 'cpus'? Valid keys: cpus, gpus"),
-        ("rollout.steps.0.shar", "unknown key; did you mean 'share'? Valid keys: max_s, min_requests, min_s, mirror, share"),
+        (
+            "rollout.steps.0.shar",
+            "unknown key; did you mean 'share'? Valid keys: max_s, min_requests, min_s, mirror, share",
+        ),
         ("monitor.labels.decay.drop", "unknown key; did you mean 'max_drop'? Valid keys: max_drop, metric, min_labels"),
         ("alerts.0.url", "unknown key; valid keys: type"),
         ("alerts.1.timeout", "unknown key; did you mean 'timeout_s'? Valid keys: timeout_s, type, url"),
