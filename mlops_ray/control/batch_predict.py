@@ -31,8 +31,8 @@ class BatchPrediction:
 class _Scorer:
     """Loads the version once in each worker, then scores block after block."""
 
-    def __init__(self, bundle_uri: str) -> None:
-        self._bundle = load_bundle(bundle_uri)
+    def __init__(self, bundle_uri: str, digest: str) -> None:
+        self._bundle = load_bundle(bundle_uri, digest=digest)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         scores = self._bundle.predictor.predict(encode(self._bundle.signature, rows))
@@ -61,10 +61,10 @@ def batch_predict(
         rows: Any = ray.data.read_parquet(source)
     except (FileNotFoundError, OSError, pa.ArrowInvalid) as error:
         raise SourceError(f"{source}: no Parquet to read ({str(error).splitlines()[0]})") from error
-    _check_columns(rows.schema().names, load_bundle(chosen.bundle_uri).signature, source)
+    _check_columns(rows.schema().names, load_bundle(chosen.bundle_uri, digest=chosen.digest).signature, source)
     scored = rows.map_batches(
         _Scorer,
-        fn_constructor_args=(chosen.bundle_uri,),
+        fn_constructor_args=(chosen.bundle_uri, chosen.digest),
         batch_size=_BATCH_ROWS,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=workers),

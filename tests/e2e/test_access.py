@@ -43,7 +43,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(live: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A model of a workspace of its own, which asks for keys although it is on loopback; the cluster's asks for none."""
+    """A model of a workspace of its own, which asks for keys although it is on loopback."""
     home = tmp_path_factory.mktemp("guarded")
     addresses = {"serve": live.serve, "ray_address": live.ray_address, "namespace": "guarded"}
     workspace = Workspace.at(home, auth="on", **addresses)
@@ -90,11 +90,10 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(guarded: Guarded) -
 def test_a_key_made_later_opens_and_a_revoked_one_opens_nothing_within_seconds(guarded: Guarded) -> None:
     guarded.keys["later"] = _made(guarded.toy, "infer")
     until(lambda: guarded.post("predict", "later").status_code == 200, "the new key", timeout_s=30)
-    (made,) = [
-        record for record in guarded.toy.store.api_keys() if guarded.keys["later"].startswith(f"mlr_{record.id}")
-    ]
-    with guarded.toy.store.change(Event("api_key.revoked", made.id, {}, "test", time.time())) as change:
-        change.revoke_api_key(made.id, time.time())
+    id = key_id(guarded.keys["later"])
+    assert id is not None
+    with guarded.toy.store.change(Event("api_key.revoked", id, {}, "test", time.time())) as change:
+        change.revoke_api_key(id, time.time())
     until(lambda: guarded.post("predict", "later").status_code == 401, "its end", timeout_s=30)
 
 

@@ -117,6 +117,14 @@ def test_a_canary_that_always_fails_a_few_of_its_units_never_passes(units: int, 
         assert assess(evidence, Rollout()).verdict is not Verdict.PASS
 
 
+def test_a_client_that_tries_again_counts_alike_on_both_sides() -> None:
+    failing = [on(side, unit=side, error="boom", latency_ms=900.0) for side in ("canary", "champion") for _ in range(5)]
+    (block,) = blocks(failing)
+    assert (block.canary_errors, block.canary_repeated_errors) == (1, 4)
+    assert (block.champion_errors, block.champion_repeated_errors) == (1, 4)
+    assert (block.canary_repeated_slow, block.champion_repeated_slow) == (4, 4)
+
+
 def test_one_slow_customer_does_not_roll_a_version_back() -> None:
     slow = [on("canary", unit="bulk", latency_ms=900.0) for _ in range(200)]
     (block,) = blocks([*slow, *[on("champion", unit=f"c{i}") for i in range(200)]])
