@@ -114,7 +114,7 @@ def _quantiles(quantiles: Mapping[str, Exceedances], block: Block) -> Mapping[st
     return {
         **quantiles,
         **{
-            name: quantiles.get(name, Exceedances.none()).after(block.timed, above)
+            name: quantiles.get(name, Exceedances.none()).after(block.timed, above, share=block.share)
             for name, above in sorted(block.quantiles.items())
         },
     }

@@ -66,8 +66,7 @@ class MetricEvidence:
         is 0 the canary answers copies, which are hardly ever the first bad request of a unit: all of its bad ones
         count against "fine".
         """
-        total = sum(requests)
-        compared = requests[0] / total if total and share < 1.0 else 0.0
+        compared = _compared(requests, share)
         all_bad = (bad[0] + repeated[0], bad[1] + repeated[1])
         against_fine = all_bad[0] if share == 0.0 else bad[0]
         worse = log_ratio_factors(*bad, compared, null_ratio=analysis.tolerated_ratio, worse=True)
@@ -115,10 +114,9 @@ class Exceedances:
         """The value that `dataclasses.asdict` or JSON made of it."""
         return cls(**{**content, "worse": tuple(content["worse"])})
 
-    def after(self, timed: tuple[int, int], above: tuple[int, int]) -> Self:
+    def after(self, timed: tuple[int, int], above: tuple[int, int], *, share: float) -> Self:
         """With (canary, champion) requests compared with the thresholds, and first ones of a unit above them."""
-        total = sum(timed)
-        worse = log_ratio_factors(*above, timed[0] / total if total else 0.0, null_ratio=1.0, worse=True)
+        worse = log_ratio_factors(*above, _compared(timed, share), null_ratio=1.0, worse=True)
         return type(self)(
             worse=_sum(self.worse, worse),
             canary_requests=self.canary_requests + timed[0],
@@ -126,6 +124,18 @@ class Exceedances:
             canary_above=self.canary_above + above[0],
             champion_above=self.champion_above + above[1],
         )
+
+
+def _compared(requests: tuple[int, int], share: float) -> float:
+    """The chance that a unit with its first bad request is the canary's, if both versions are alike.
+
+    Units are assigned by a hash, so it is the share of units, however busy single ones are. Copies, at share 0, are
+    drawn by the request. At share 1 there is nothing to compare with.
+    """
+    total = sum(requests)
+    if not total or share >= 1.0:
+        return 0.0
+    return requests[0] / total if share == 0.0 else share
 
 
 def _sum(logs: tuple[float, ...], factors: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,8 +1,9 @@
 """The e-processes a canary is judged by, as logarithms over a grid of alternatives.
 
-**Ratio of bad events.** A block holds n_c canary and n_v champion requests, rho = n_c / (n_c + n_v), and X canary and
-Y champion bad events. With r the canary's rate over the champion's, a bad event is the canary's with probability
-theta(r) = rho r / (rho r + 1 - rho). The block's factor for an alternative r_j against the null ratio r_0 is
+**Ratio of bad events.** A block holds X canary and Y champion bad events among n_c canary and n_v champion trials, and
+rho = n_c / (n_c + n_v); what a trial is follows below. With r the canary's rate over the champion's, a bad event is the
+canary's with probability theta(r) = rho r / (rho r + 1 - rho). The block's factor for an alternative r_j against the
+null ratio r_0 is
 
     a^X b^Y,   a = theta(r_j) / theta(r_0),   b = (1 - theta(r_j)) / (1 - theta(r_0)).
 
@@ -14,9 +15,11 @@ reaches 1 / alpha with probability at most alpha, however often one looks and ho
 processes over a grid of alternatives is one too.
 
 **Units that come back.** Events of one unit depend on each other, so only the first bad request of a unit counts, on
-whichever side. Units are assigned by a hash: with two versions that are as good, a unit that fails for the first time
-is on the canary with the canary's share of the requests of units that have not failed yet, for which rho stands.
-(Counted on each side by itself, a unit that failed on the champion would fail anew when a growing share moves it.)
+whichever side: a trial is a unit that has not failed yet. Units are assigned by a hash, whatever they do, so with two
+versions that are as good each of them that fails is the canary's with chance rho = the share of units in this epoch.
+(The share of requests is another number: one busy unit moves it, and says nothing about who fails. Counted on each
+side by itself, a unit that failed on the champion would fail anew when a growing share moves it.) Copies of a shadow
+are drawn by the request, so that trials are requests there, and rho is theirs.
 
 **Share of bad events.** Against "the canary's share of bad events is at least p_0", a bad request multiplies by
 q / p_0 and any other by (1 - q) / (1 - p_0), q < p_0: a supermartingale by the same linear argument. Against "the share

@@ -26,8 +26,9 @@ def judged(*blocks: Block, rollout: Rollout = ROLLOUT) -> Assessment:
     return assess(evidence, rollout)
 
 
-def seen(*counts: int, share: float = 0.5) -> Block:
-    return replace(Block(*counts), share=share)  # type: ignore[arg-type]
+def seen(*counts: int, share: float | None = None) -> Block:
+    split = counts[0] / (counts[0] + counts[1]) if share is None else share
+    return replace(Block(*counts), share=split)  # type: ignore[arg-type]
 
 
 def after(block: Block, analysis: Analysis = ANALYSIS) -> Verdict:

@@ -78,10 +78,18 @@ def test_evidence_survives_json(
     assert Evidence.from_json(json.loads(json.dumps(evidence.to_json(), allow_nan=False))) == evidence
 
 
-def test_a_block_without_champion_requests_still_counts_for_the_absolute_share() -> None:
+def test_a_block_of_canary_requests_only_counts_by_the_share_of_units() -> None:
     evidence = folded([Block(100, 0, 0, 0, 5, 0, share=0.05), Block(100, 0, 5, 0, 0, 0, share=0.05)])
     assert evidence.errors.absolute > evidence.latency.absolute - 1e-9
-    assert evidence.errors.worse == MetricEvidence.none().worse
+    assert min(evidence.errors.worse) > 0, "five units of twenty times as many failed, all of them on the canary"
+
+
+@pytest.mark.parametrize(("heavy", "on_canary"), [(0, False), (50_000, False), (50_000, True)])
+def test_how_busy_a_single_unit_is_says_nothing_about_who_fails(heavy: int, on_canary: bool) -> None:
+    canary, champion = 10 + heavy * on_canary, 190 + heavy * (not on_canary)
+    evidence = folded([Block(canary, champion, 1, 19, 0, 0, share=0.05)] * 20)
+    assert evidence.errors.worse == folded([Block(10, 190, 1, 19, 0, 0, share=0.05)] * 20).errors.worse
+    assert max(evidence.errors.worse) < 0
 
 
 @pytest.mark.parametrize(("share", "counts"), [(0.5, False), (1.0, True)])

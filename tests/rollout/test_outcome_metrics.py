@@ -151,13 +151,6 @@ def test_the_better_version_of_an_ab_test_needs_fine_errors_as_well() -> None:
     assert judged(ab(), Block(500, 500, 40, 5, 0, 0, share=0.5), bought=stratum(0.30, 0.20)).verdict is FAIL
 
 
-def test_a_shadow_whose_answers_nobody_labels_does_not_wait_for_labels() -> None:
-    rollout = Rollout(
-        strategy="shadow", analysis=Analysis(outcomes=(WRONG.model_copy(update={"must_have_data": True}),))
-    )
-    assert judged(rollout, Block(500, 500, 0, 0, 0, 0, share=0.0)).verdict is PASS
-
-
 def test_the_primary_outcome_is_not_a_guardrail_too() -> None:
     found = judged(ab(outcomes=(BOUGHT,)), bought=stratum(0.30, 0.20))
     assert [metric.name for metric in found.metrics] == ["errors", "latency", "bought"]
