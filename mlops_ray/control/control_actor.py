@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from mlops_ray.control.own_key import own_key
-from mlops_ray.control.parity import HttpParity
+from mlops_ray.control.parity import BackgroundParity, HttpParity
 from mlops_ray.control.postmortem import PostMortems
 from mlops_ray.control.ray_jobs import RayJobs
 from mlops_ray.control.reconciler import Reconciler, Sources
@@ -72,13 +72,14 @@ class ControlLoop:
         sources = Sources(
             evidences=_DriftActorEvidence(self._workspace.namespace),
             metrics=Prometheus(self._workspace.prometheus),
-            parity=HttpParity(self._workspace.serve, api_key=api_key),
+            parity=BackgroundParity(HttpParity(self._workspace.serve, api_key=api_key)),
         )
         self._reconciler = Reconciler(self._store, hosting, sources, clock=time.time)
         self._retraining = Retraining(self._store, RayJobs(self._workspace), clock=time.time)
         ensure_drift_actor(self._workspace)
+        rollouts = Repeating("rollouts", lambda: self._reconciler.tick(rollouts.beat), every_s=_TICK_S)
         self._vital = (
-            Repeating("rollouts", self._reconciler.tick, every_s=_TICK_S),
+            rollouts,
             Repeating("retraining", self._retrain, every_s=_TICK_S),
         )
         aliases = _Aliases(self._workspace, self._store)

@@ -48,23 +48,28 @@ class Gathering:
         if self._has_outcomes(spec) and self._due(rollout, "outcomes", _OUTCOMES_EVERY_S):
             totals = self._evidences.outcomes(spec.name, rollout.version)
             evidence = evidence if totals is None else with_outcomes(evidence, totals)
-        for query in spec.rollout.analysis.promql:
-            if self._due(rollout, query.name, query.every_s):
-                evidence = self._measured(evidence, query, rollout)
-        return evidence, cursor
+        return self._measured(evidence, spec, rollout), cursor
 
     def forget(self, rollout: RolloutRecord) -> None:
         """The rollout has ended."""
         self._next_s = {key: at_s for key, at_s in self._next_s.items() if key[0] != rollout.id}
 
-    def _measured(self, evidence: Evidence, query: PromQL, rollout: RolloutRecord) -> Evidence:
-        text = _filled(query.query, rollout)
+    def _measured(self, evidence: Evidence, spec: ModelSpec, rollout: RolloutRecord) -> Evidence:
+        answers = True
+        for query in spec.rollout.analysis.promql:
+            if self._due(rollout, query.name, query.every_s):
+                # Each question to a server that is away costs seconds: one of them is enough for a look.
+                value = self._value(query, rollout) if answers else None
+                answers = value is not None
+                evidence = with_measurement(evidence, query.name, value, query, self._clock())
+        return evidence
+
+    def _value(self, query: PromQL, rollout: RolloutRecord) -> float | None:
         try:
-            value = self._metrics.value(text)
+            return self._metrics.value(_filled(query.query, rollout))
         except MetricError as error:
             _log.warning("rollout %s, metric %s: %s", rollout.id, query.name, error)
-            return with_measurement(evidence, query.name, None, query, self._clock())
-        return with_measurement(evidence, query.name, value, query, self._clock())
+            return None
 
     def _due(self, rollout: RolloutRecord, what: str, every_s: float) -> bool:
         key, now_s = (rollout.id, what), self._clock()

@@ -7,10 +7,11 @@ from mlops_ray.serve import AppStatus, Hosting, app_name
 from mlops_ray.spec import ModelSpec
 from mlops_ray.store import RolloutRecord
 
-__all__ = ["CRASH_LOOP_DEATHS", "Failures"]
+__all__ = ["CRASH_LOOP_DEATHS", "CRASH_LOOP_S", "Failures"]
 
 CRASH_LOOP_DEATHS = 3
-"""Replicas of one version that died: Serve starts another each time, and would for ever."""
+CRASH_LOOP_S = 600.0
+"""So many replicas of one version that died within so many seconds: Serve starts another each time, for ever."""
 
 _UNHEALTHY_S = 30.0
 _COUNT_EVERY_S = 2.0
@@ -23,7 +24,7 @@ class Failures:
         self._hosting = hosting
         self._clock = clock
         self._unhealthy_since: dict[str, float] = {}
-        self._deaths: dict[str, tuple[float, int]] = {}
+        self._deaths: dict[str, list[tuple[float, int]]] = {}
 
     def of(self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, app: AppStatus | None) -> str | None:
         """Why the version of `rollout`, hosted by `app`, has failed; None while it may still come right."""
@@ -45,14 +46,17 @@ class Failures:
     def _crash_loop(self, rollout: RolloutRecord, app: AppStatus | None) -> str | None:
         if app is None or rollout.previous is None:
             return None  # the first version is the front door, whose replicas people may replace as they like
-        now_s = self._clock()
-        counted_s, deaths = self._deaths.get(rollout.id, (float("-inf"), 0))
-        if now_s - counted_s >= _COUNT_EVERY_S:
+        now_s, counted = self._clock(), self._deaths.setdefault(rollout.id, [(float("-inf"), 0)])
+        if now_s - counted[-1][0] >= _COUNT_EVERY_S:
             deaths = self._hosting.deaths(app_name(rollout.model, rollout.version))
-            self._deaths[rollout.id] = (now_s, deaths)
-        if deaths < CRASH_LOOP_DEATHS:
+            # The last look before the window says how many had died when it began.
+            while len(counted) > 1 and counted[1][0] <= now_s - CRASH_LOOP_S:
+                del counted[0]
+            counted.append((now_s, deaths))
+        died = counted[-1][1] - counted[0][1]
+        if died < CRASH_LOOP_DEATHS:
             return None
-        return f"crash loop: {deaths} of its replicas died (out of memory, killed, or hung and replaced)"
+        return f"crash loop: {died} of its replicas died within minutes (out of memory, killed, or hung and replaced)"
 
     def _overdue(self, spec: ModelSpec, state: RolloutState) -> str | None:
         """Replicas that cannot load the version keep the champion they have, and would for ever."""

@@ -38,15 +38,25 @@ __all__ = [
 _COMMITTED = "dataset.committed"
 
 
-def register(store: Store, spec: ModelSpec, *, actor: str, now_s: float, replace_known: bool = True) -> None:
+def register(
+    store: Store,
+    spec: ModelSpec,
+    *,
+    actor: str,
+    now_s: float,
+    replace_known: bool = True,
+    refuse: Callable[[Change], None] = lambda _: None,
+) -> None:
     """Make `spec` the spec of its model; nothing happens when it is so already.
 
     What runs goes by the registered spec (approvals, steps, analysis, alerts), so only a delivery replaces it:
-    `replace_known=False` registers a model that is not known yet and leaves a known one alone.
+    `replace_known=False` registers a model that is not known yet and leaves a known one alone. `refuse` raises what
+    speaks against it, where nobody else is writing.
     """
     text = spec.model_dump_json()
     payload = {"name": spec.name, "spec_digest": hashlib.sha256(text.encode()).hexdigest()}
     with store.change(Event("model.registered", spec.name, payload, actor, now_s)) as change:
+        refuse(change)
         known = change.model(spec.name)
         if known is not None and (not replace_known or known.spec_json == text):
             change.skip()
@@ -113,12 +123,18 @@ def deploy(store: Store, spec: ModelSpec, *, version: int | None = None, actor: 
     """
     chosen = store.model_version(spec.name, version) if version is not None else _newest_candidate(store, spec.name)
     _refuse_unfit(store, chosen)
-    register(store, spec, actor=actor, now_s=now_s)
+
+    def refuse(change: Change) -> None:
+        _refuse_unfit(change, change.model_version(spec.name, chosen.version))
+
+    register(store, spec, actor=actor, now_s=now_s, refuse=refuse)
     payload = {"model": spec.name, "version": chosen.version}
     rollout_id = f"{spec.name}-v{chosen.version}-{uuid.uuid4().hex[:8]}"
     with store.change(Event("rollout.begun", rollout_id, payload, actor, now_s)) as change:
         # Once more where nobody else is writing: much may have happened since.
-        _refuse_unfit(change, change.model_version(spec.name, chosen.version))
+        refuse(change)
+        # Somebody else may have registered another spec in between, and this rollout goes by its own.
+        change.put_model(ModelRecord(spec.name, spec.model_dump_json(), now_s))
         champion = change.champion(spec.name)
         record = begun(
             rollout_id,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,12 +13,14 @@ from mlops_ray.model import read_probe
 from mlops_ray.spec import ModelSpec
 from mlops_ray.store import ModelVersionRecord
 
-__all__ = ["HttpParity", "ParityCheck"]
+__all__ = ["BackgroundParity", "HttpParity", "ParityCheck"]
 
 _log = logging.getLogger(__name__)
 _ROWS_A_REQUEST = 250
 # A route, a key or a free place that replicas do not have yet.
-_NOT_YET = (401, 404, 429, 503, 504)
+_NOT_YET = (401, 404, 429, 502, 503, 504)
+# So many rows are too large, or take too long.
+_TOO_MUCH = (413, 504)
 
 
 class ParityCheck(Protocol):
@@ -47,20 +50,45 @@ class HttpParity:
         client = ModelClient(self._url, spec.name, api_key=self._api_key)
         records, size = probe.records(), min(_ROWS_A_REQUEST, spec.serve.max_rows)
         answers: list[float] = []
-        for start in range(0, len(records), size):
-            answered = _scores(client, records[start : start + size], version.version)
-            if isinstance(answered, str):
+        while len(answers) < len(records):
+            answered = _scores(client, records[len(answers) : len(answers) + size], version.version)
+            if answered is None:
+                size //= 2
+            elif isinstance(answered, str):
                 return f"parity: {answered}"
-            answers += answered
+            else:
+                answers += answered
         mismatch = probe.mismatch(np.asarray(answers))
         return None if mismatch is None else f"parity, over HTTP: {mismatch}"
 
 
-def _scores(client: ModelClient, rows: Sequence[Mapping[str, Any]], version: int) -> list[float] | str:
-    """What the version says, or why the request was refused for good."""
+class BackgroundParity:
+    """Another check on threads of its own: rows of a slow model take longer than anybody should wait for them."""
+
+    def __init__(self, parity: ParityCheck, *, threads: int = 4) -> None:
+        self._parity = parity
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="parity")
+        self._asked: dict[tuple[str, int], Future[str | None]] = {}
+
+    def difference(self, spec: ModelSpec, version: ModelVersionRecord) -> str | None:
+        """See `ParityCheck.difference`; nobody answers as long as the check is under way."""
+        key = (spec.name, version.version)
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = self._pool.submit(self._parity.difference, spec, version)
+        if not asked.done():
+            raise ClusterError(f"version {version.version} of {spec.name!r} is being checked")
+        del self._asked[key]
+        return asked.result()
+
+
+def _scores(client: ModelClient, rows: Sequence[Mapping[str, Any]], version: int) -> list[float] | str | None:
+    """What the version says, or why the request was refused for good; None when fewer rows may go through."""
     try:
         answer = client.predict(rows, version=version)
     except RequestError as error:
+        if error.status in _TOO_MUCH and len(rows) > 1:
+            return None
         if error.status in _NOT_YET:
             raise ClusterError(f"version {version} does not answer yet ({error.status}): {error}") from error
         return f"the version refuses a row of its own training data: {error}"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from mlops_ray.control.rollout_record import load_state
 from mlops_ray.errors import MlopsRayError, NotFoundError
 from mlops_ray.lake import Lake
-from mlops_ray.records import RecordLog
+from mlops_ray.records import RecordLog, served_schema
 from mlops_ray.rollout import Phase, assess
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import Event, RolloutRecord, Store
@@ -28,6 +28,7 @@ __all__ = ["PostMortems", "postmortem_text", "read_postmortem"]
 _log = logging.getLogger(__name__)
 _REPORT = "report.json"
 _FAILED_ROWS = 1000
+_FILES = 5000
 _COMMON_ERRORS = 10
 _SETTLES_S = 5.0
 
@@ -51,6 +52,9 @@ class PostMortems:
                     self._write(rollout)
                 except MlopsRayError as error:
                     _log.warning("post-mortem of %s: %s; tried again", rollout.id, error)
+                except Exception:  # noqa: BLE001 - the border of one rollout to the others
+                    _log.exception("post-mortem of %s cannot be written", rollout.id)
+                    self._done.add(rollout.id)
                 else:
                     self._done.add(rollout.id)
 
@@ -120,7 +124,8 @@ Rollout `{report["rollout"]}`, beside champion version {report["champion"]}; tra
 ## Errors of the version
 {errors}
 
-{report["failed_rows"]} rows of failed or slow requests; the first {_FAILED_ROWS} lie in `failed.parquet`.
+The newest rows of failed or slow requests, up to {_FAILED_ROWS} of the {report["failed_rows"]} that were looked at, lie
+in `failed.parquet`.
 """
 
 
@@ -129,11 +134,23 @@ def _folder(model: str, rollout_id: str) -> str:
 
 
 def _failed(log: RecordLog, spec: ModelSpec, rollout: RolloutRecord) -> pa.Table:
-    """Rows of requests that the version was to answer, and failed or was slow at; newest last."""
-    served = log.served(rollout.created_s)
+    """The newest rows of requests that the version was to answer, and failed or was slow at.
+
+    Read file by file from the end of the rollout: weeks of traffic fit no memory.
+    """
     ours = (pc.field("canary") == rollout.version) & pc.field("assigned").isin(["canary", "shadow"])
     slow = pc.field("latency_ms") > spec.serve.latency_objective_ms
-    return served.filter(ours & (pc.field("error").is_valid() | slow)) if served.num_rows else served
+    bad = ours & (pc.field("time_s") >= rollout.created_s) & (pc.field("error").is_valid() | slow)
+    tables: list[pa.Table] = []
+    for path in log.served_files(rollout.created_s)[::-1][:_FILES]:
+        tables.append(log.served_in(path).filter(bad))
+        if sum(table.num_rows for table in tables) >= _FAILED_ROWS:
+            break
+    return (
+        pa.concat_tables(tables[::-1], promote_options="permissive")
+        if tables
+        else served_schema(pa.struct([])).empty_table()
+    )
 
 
 def _report(store: Store, spec: ModelSpec, rollout: RolloutRecord, failed: pa.Table) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _ACTOR = "control"
 _SAVE_EVIDENCE_S = 10.0
 _REPUSH_S = 5.0
+_GONE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,17 @@ class Reconciler:
         self._seen: dict[str, _Seen] = {}
         self._pushed: dict[str, tuple[int, float]] = {}
         self._probed: dict[str, str | None] = {}
+        self._gone_since: dict[str, float] = {}
         self._renewed: dict[str, tuple[int, str]] = {}
 
-    def tick(self) -> None:
-        """One look at every model; what goes wrong with one does not keep the others waiting."""
+    def tick(self, beat: Callable[[], None] = lambda: None) -> None:
+        """One look at every model; what goes wrong with one does not keep the others waiting.
+
+        `beat` is called before each of them: a sign of life for whoever watches.
+        """
         statuses = self._hosting.statuses()
         for record in self._store.models():
+            beat()
             try:
                 self._reconcile(ModelSpec.model_validate_json(record.spec_json), statuses)
             except ConflictError as error:
@@ -122,8 +128,16 @@ class Reconciler:
         seen = self._observe(spec, rollout, state, statuses)
         after = advance(state, seen, spec.rollout, now_s)
         # No step forward for a canary that is not there at the moment, however good it was before.
-        forward = state.phase is Phase.CANARY and after.phase in (Phase.CANARY, Phase.PROMOTING)
-        return state if forward and not seen.canary_ready else after
+        forward = state.phase is Phase.CANARY and after.phase in (Phase.CANARY, Phase.PROMOTING) and after != state
+        if not forward or seen.canary_ready:
+            self._gone_since.pop(rollout.id, None)
+            return after
+        since_s = self._gone_since.setdefault(rollout.id, now_s)
+        waits_s = max(spec.rollout.ready_timeout_s, _GONE_S)
+        if now_s - since_s <= waits_s:
+            return state
+        reason = f"the canary has not been ready for {waits_s:g} s"
+        return moved(state, Phase.ROLLING_BACK, now_s, reason)
 
     def _observe(
         self, spec: ModelSpec, rollout: RolloutRecord, state: RolloutState, statuses: Mapping[str, AppStatus]
@@ -238,21 +252,25 @@ class Reconciler:
         applied = self._hosting.push(route)
         if applied:
             self._pushed[route.model] = (route.epoch, now_s)
+        if applied or front.failed is not None:
             self._renew(spec, route, front, applied)
 
     def _renew(self, spec: ModelSpec, route: RouteRecord, front: AppStatus, applied: list[Applied]) -> None:
         """Replace replicas, new ones first, that were started with another `serve` section, or that are not to load a
         champion beside the one they hold."""
-        stale = any(a.serve_digest != spec.serve.digest for a in applied)
+        stale = any(a.front_digest != spec.front_digest for a in applied)
         stale |= spec.rollout.promotion == "rolling" and any(a.champion != route.champion for a in applied)
-        target = (route.epoch, spec.serve.digest)
-        if stale and front.ready and self._renewed.get(spec.name) != target:
+        # Serve leaves an update that failed as it is until something else is asked for; so does one nobody answers in.
+        stale |= front.failed is not None
+        target = (route.epoch, spec.front_digest)
+        if stale and self._renewed.get(spec.name) != target:
             self._hosting.renew_front(spec)
             self._renewed[spec.name] = target
 
     def _forget(self, rollout: RolloutRecord) -> None:
         self._seen.pop(rollout.id, None)
         self._probed.pop(rollout.id, None)
+        self._gone_since.pop(rollout.id, None)
         self._failures.forget(rollout)
         self._gathering.forget(rollout)
 

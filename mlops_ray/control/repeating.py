@@ -27,9 +27,13 @@ class Repeating:
         self._thread.start()
 
     def busy_s(self) -> float:
-        """How long the present call has been going on; 0 between two calls."""
+        """How long the present call has been going on, or its present part; 0 between two calls."""
         began_s = self._began_s
         return 0.0 if began_s is None else time.monotonic() - began_s
+
+    def beat(self) -> None:
+        """Work in parts says that another part begins; called by the work itself."""
+        self._began_s = time.monotonic()
 
     def _run(self) -> None:
         while True:

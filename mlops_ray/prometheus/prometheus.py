@@ -39,9 +39,12 @@ class Prometheus:
             content: dict[str, Any] = response.json()
         except (requests.RequestException, ValueError) as error:
             raise MetricError(f"Prometheus at {self._url} does not answer ({type(error).__name__})") from error
-        if content.get("status") != "success":
-            raise MetricError(f"Prometheus refuses {query!r}: {content.get('error', response.status_code)}")
-        return _one_number(content["data"], query)
+        try:
+            if content["status"] != "success":
+                raise MetricError(f"Prometheus refuses {query!r}: {content.get('error', response.status_code)}")
+            return _one_number(content["data"], query)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise MetricError(f"{self._url} does not answer as Prometheus does ({error!r})") from None
 
 
 def _one_number(data: dict[str, Any], query: str) -> float:

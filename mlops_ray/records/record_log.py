@@ -51,9 +51,11 @@ class RecordLog:
         with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
             return dict(file.metadata.metadata or {})
 
-    def served_in(self, path: str, columns: Sequence[str]) -> pa.Table:
-        """These columns of one file of served requests; one that the file does not have yet is null."""
+    def served_in(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """These columns of one file of served requests, or all; one that the file does not have yet is null."""
         with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
+            if columns is None:
+                return file.read()
             known = set(file.schema_arrow.names)
             table = file.read(columns=[name for name in columns if name in known])
         for name in columns:

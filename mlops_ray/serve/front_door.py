@@ -41,7 +41,7 @@ class Applied:
     canary: int | None
     share: float
     mirror: float = 0.0
-    serve_digest: str = ""
+    front_digest: str = ""
     """Of the `serve` section that the replica was started with."""
 
 
@@ -84,10 +84,14 @@ class FrontDoor(ModelApp):
         route: RouteRecord,
         keep_warm_s: float = 600.0,
         swaps: bool = True,
+        front_digest: str = "",
         startup: Startup | None = None,
         access: Access | None = None,
     ) -> None:
-        """`swaps`: whether a new champion is loaded beside the old one; if not, somebody replaces the replica."""
+        """`swaps`: whether a new champion is loaded beside the old one; if not, somebody replaces the replica.
+
+        `front_digest` names the part of the spec that the replica was started with.
+        """
         super().__init__(versions.model, serve, startup=startup, access=access)
         self._versions = versions
         self._connect = connect
@@ -99,7 +103,7 @@ class FrontDoor(ModelApp):
         champion = versions.load(route.champion)
         self._warm = {champion.version: champion}  # touched on the event loop only
         self._state = _State(route, champion)
-        self._serve_digest = serve.digest
+        self._front_digest = front_digest
 
     # -- routes -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class FrontDoor(ModelApp):
         canary = state.canary.version if state.canary else None
         route = state.route
         return Applied(
-            route.epoch, state.champion.version, canary, route.share, route.mirror, serve_digest=self._serve_digest
+            route.epoch, state.champion.version, canary, route.share, route.mirror, front_digest=self._front_digest
         )
 
     async def apply(self, route: RouteRecord) -> Applied:

@@ -17,7 +17,7 @@ __all__ = ["MemoryHosting"]
 class _App:
     state: Literal["opening", "ready", "failed", "closing"]
     front_of: str | None
-    serve_digest: str = ""
+    front_digest: str = ""
     looks: int = 0
     message: str = ""
 
@@ -70,7 +70,7 @@ class MemoryHosting:
     def open_front(self, spec: ModelSpec) -> None:
         """See `Hosting.open_front`."""
         self.opened.append(spec.name)
-        self._apps[spec.name] = _App("opening", spec.name, spec.serve.digest)
+        self._apps[spec.name] = _App("opening", spec.name, spec.front_digest)
 
     def open_version(self, spec: ModelSpec, version: int) -> None:
         """See `Hosting.open_version`."""
@@ -80,7 +80,7 @@ class MemoryHosting:
     def renew_front(self, spec: ModelSpec) -> None:
         """See `Hosting.renew_front`; the replicas there are go on until the new ones are up."""
         self.renewed.append(spec.name)
-        self._apps[spec.name] = _App("opening", spec.name, spec.serve.digest)
+        self._apps[spec.name] = _App("opening", spec.name, spec.front_digest)
 
     def deaths(self, app: str) -> int:
         """See `Hosting.deaths`."""
@@ -133,5 +133,5 @@ class MemoryHosting:
         if route.champion in self.cannot_load:
             return replace(app, state="failed", message=f"version {route.champion} cannot be loaded")
         self._held[model] = [route] * self.replicas
-        self._digests[model] = app.serve_digest
+        self._digests[model] = app.front_digest
         return replace(app, state="ready")

@@ -1,5 +1,6 @@
 """The whole spec of one model."""
 
+import hashlib
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -32,6 +33,12 @@ class ModelSpec(Section):
     def table(self) -> str:
         """The Iceberg table of the model's data, `namespace.name`."""
         return self.data.table or f"mlops.{self.name}"
+
+    @property
+    def front_digest(self) -> str:
+        """Names by its contents all that a champion replica fixes when it starts: one of another has to be replaced."""
+        parts = (self.serve.model_dump_json(), self.rollout.promotion, f"{self.rollout.keep_warm_s:g}")
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:

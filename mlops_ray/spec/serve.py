@@ -1,6 +1,5 @@
 """How a model is hosted: replicas, batching, limits, records."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -73,11 +72,6 @@ class Serve(Section):
     latency_objective_ms: float = Field(200.0, gt=0, description="slower answers count as bad events in a rollout")
     max_rows: int = Field(10_000, ge=1, description="rows in one request")
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="size of one request body")
-
-    @property
-    def digest(self) -> str:
-        """Names the section by its contents: replicas that were started with another one have to be replaced."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @model_validator(mode="after")
     def _canary_leaves_time_for_the_champion(self) -> Self:

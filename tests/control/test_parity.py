@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from mlops_ray.control.parity import HttpParity
+from mlops_ray.control.parity import BackgroundParity, HttpParity
 from mlops_ray.errors import ClusterError
 from mlops_ray.model import Bundle, build_probe, encode, load_bundle, write_bundle
 from mlops_ray.store import ModelVersionRecord
 from tests.control.world import toy_spec, version
-from tests.e2e.toy import SIGNATURE, reference, rows, sound_model
+from tests.e2e.toy import SIGNATURE, reference, rows, sound_model, until
 
 KEY = "mlr_0123"
 
@@ -32,6 +32,7 @@ class Served:
     off_by: float = 0.0
     keys: frozenset[str] = frozenset()
     requests: int = 0
+    most_rows: int = 1000
 
     def scores(self, records: list[dict[str, Any]]) -> NDArray[np.float64]:
         """The bundle's own predictions, or next to them."""
@@ -44,7 +45,12 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             served.requests += 1
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if len(body["records"]) > served.most_rows:
+                served.status, before = 504, served.status
+            else:
+                before = served.status
             status = 401 if served.keys and self.headers["x-api-key"] not in served.keys else served.status
+            served.status = before
             assert self.path == "/v2/models/toy/versions/1/predict"
             scores = served.scores(body["records"]).tolist()
             answer = {"predictions": [{"score": s} for s in scores]} if status == 200 else {"error": f"is {status}"}
@@ -127,3 +133,24 @@ def test_a_bundle_without_a_probe_has_nothing_to_differ_from(served: Served, tmp
     served.record = replace(served.record, bundle_uri=str(old))
     assert difference(served) is None
     assert served.requests == 0
+
+
+def test_rows_that_take_too_long_together_are_asked_for_in_smaller_parts(served: Served) -> None:
+    served.most_rows = 100
+    assert difference(served) is None
+
+
+def test_on_a_thread_of_its_own_nobody_waits_for_the_check(served: Served) -> None:
+    background, spec = BackgroundParity(HttpParity(served.url)), toy_spec()
+    served.off_by = 0.5
+    with pytest.raises(ClusterError, match="being checked"):
+        background.difference(spec, served.record)
+    found = until(lambda: _said(background, served), "the end of the check", timeout_s=60)
+    assert "600 of 600 rows" in found
+
+
+def _said(parity: BackgroundParity, served: Served) -> str | None:
+    try:
+        return parity.difference(toy_spec(), served.record)
+    except ClusterError:
+        return None

@@ -146,6 +146,30 @@ def test_a_crash_loop_is_rolled_back_however_good_the_answers_are(world: World) 
     assert (ended.phase, "crash loop" in load_state(ended)[0].reason) == (Phase.ROLLED_BACK, True)
 
 
+def test_three_deaths_over_hours_are_no_crash_loop(world: World) -> None:
+    world.champion(1)
+    rollout = world.deploy(2)
+    world.run(rollout, Phase.CANARY)
+    world.traffic = None
+    command_rollout(world.store, "toy", "pause", by="ada", reason="lunch", now_s=world.now_s)
+    for deaths in (1, 2, 3):
+        world.hosting.died[app_name("toy", 2)] = deaths
+        world.tick(3)
+        world.now_s += 3600
+    assert world.store.rollout(rollout.id).phase == Phase.PAUSED
+
+
+def test_a_canary_that_is_gone_for_good_does_not_wait_for_ever(world: World) -> None:
+    world.champion(1)
+    rollout = world.deploy(2)
+    world.run(rollout, Phase.CANARY)
+    world.hosting.looks = 10**6
+    world.hosting.close(app_name("toy", 2))
+    world.tick(150)
+    ended = world.store.rollout(rollout.id)
+    assert (ended.phase, "not been ready" in load_state(ended)[0].reason) == (Phase.ROLLED_BACK, True)
+
+
 # -- custom metrics ----------------------------------------------------------------------------------------------------
 
 
@@ -185,10 +209,27 @@ def test_with_rolling_promotion_replicas_are_replaced_and_load_nothing_beside(tm
     assert {a.champion for a in world.hosting.applied("toy")} == {2}
 
 
+def test_another_way_of_promotion_reaches_a_running_front_door_before_it_matters(tmp_path: Path) -> None:
+    world = world_with(tmp_path, strategy="all-at-once", promotion="rolling")
+    world.run(world.deploy(2))
+    world.spec = toy_spec(rollout={"strategy": "all-at-once", "promotion": "swap"})
+    assert world.run(world.deploy(3)).phase == Phase.COMPLETED
+    assert {a.champion for a in world.hosting.applied("toy")} == {3}
+
+
+def test_a_front_door_that_failed_is_opened_anew_when_its_section_is_corrected(tmp_path: Path) -> None:
+    world = world_with(tmp_path, strategy="all-at-once")
+    world.hosting.fail("toy", "no node has 99 CPUs")
+    world.spec = toy_spec(rollout={"strategy": "all-at-once"}, serve={"max_rows": 50})
+    world.run(world.deploy(2))
+    assert world.hosting.renewed[:1] == ["toy"]
+    assert {a.champion for a in world.hosting.applied("toy")} == {2}
+
+
 def test_a_changed_serve_section_reaches_a_running_front_door(tmp_path: Path) -> None:
     world = world_with(tmp_path, strategy="all-at-once")
     world.spec = toy_spec(rollout={"strategy": "all-at-once"}, serve={"max_rows": 50})
     world.run(world.deploy(2))
     world.tick(10)
     assert world.hosting.renewed == ["toy"]
-    assert {a.serve_digest for a in world.hosting.applied("toy")} == {world.spec.serve.digest}
+    assert {a.front_digest for a in world.hosting.applied("toy")} == {world.spec.front_digest}

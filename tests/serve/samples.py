@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mlops_ray.model import InputColumn, Signature, TrainedModel
 from mlops_ray.serve import Applied
-from mlops_ray.spec import parse_spec
 from mlops_ray.store import RouteRecord
 
 MODEL = "shop"
@@ -96,7 +95,7 @@ def route(
 
 def applied(epoch: int, champion: int, canary: int | None = None, share: float = 0.0, mirror: float = 0.0) -> Applied:
     """What a replica of the model that was started with SPEC holds."""
-    return Applied(epoch, champion, canary, share, mirror, serve_digest=parse_spec(SPEC).serve.digest)
+    return Applied(epoch, champion, canary, share, mirror)
 
 
 def record(amount: Any = 5.0, **fields: Any) -> dict[str, Any]:

@@ -32,10 +32,10 @@ def test_replicas_that_do_not_swap_keep_what_they_hold_until_they_are_renewed() 
 
 def test_a_replica_says_which_serve_section_it_was_started_with() -> None:
     hosting, _ = up(route(1, 1))
-    assert {held.serve_digest for held in hosting.applied(MODEL)} == {spec().serve.digest}
+    assert {held.front_digest for held in hosting.applied(MODEL)} == {spec().front_digest}
     hosting.renew_front(spec(max_rows=49))
     hosting.statuses()
-    assert {held.serve_digest for held in hosting.applied(MODEL)} == {spec(max_rows=49).serve.digest}
+    assert {held.front_digest for held in hosting.applied(MODEL)} == {spec(max_rows=49).front_digest}
 
 
 def test_a_renewal_that_fails_leaves_the_replicas_there_are() -> None:
