@@ -37,6 +37,7 @@ _CHANGES_RATE = 300.0
 _BULK_ROWS = 5_000
 _BULK_CONNECTIONS = 2
 _ARROW = "application/vnd.apache.arrow.stream"
+_SETTLES_S = 5.0  # HAProxy is reloaded when applications come and go, and closes connections then
 _RESOURCES = {"resources": {"cpus": 0.1}}
 
 
@@ -97,7 +98,9 @@ def _capture(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
     off = cluster.model("unrecorded", serve={"capture": {"enabled": False}})
     off.first_champion()
     loads = {"capture on": cluster.load(cluster.plain, seconds), "capture off": cluster.load(off, seconds)}
-    return _in_turns(cluster, "capture", loads, rounds)
+    rows = _in_turns(cluster, "capture", loads, rounds)
+    off.retire()
+    return rows
 
 
 def _canary(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
@@ -113,7 +116,7 @@ def _canary(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
         raise RuntimeError(
             f"the canary did not last: {model.store.rollouts(model.name)[-1].state['rollout']['reason']}"
         )
-    model.command("abort")
+    model.retire()
     return rows
 
 
@@ -127,13 +130,12 @@ def _shadow(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
         model.first_champion()
         model.await_phase(model.deploy(model.add_version(kind=f"benchmarks.predictors:{kind}")), Phase.CANARY)
         shadowed.append((name, model))
-    time.sleep(3)  # replicas that missed the push look by themselves
     loads = {"no shadow": cluster.load(cluster.plain, seconds, rate=_SHADOW_RATE, connections=64)} | {
         name: cluster.load(model, seconds, rate=_SHADOW_RATE, connections=64) for name, model in shadowed
     }
     rows = _in_turns(cluster, "shadow", loads, rounds)
     for _, model in shadowed:
-        model.command("abort")
+        model.retire()
     return rows
 
 
@@ -165,6 +167,7 @@ def _changes(cluster: Cluster, *, times: int) -> list[Timing]:
         "changed", serve={"autoscaling": two}, rollout={"steps": steps, "analysis": {"max_bad_share": 0.1}}
     )
     model.first_champion()
+    time.sleep(_SETTLES_S)
     rows = [dict(zip(NAMES, row, strict=True)) for row in cluster.workload.rows.tolist()]
     rollbacks: list[tuple[float, int]] = []
     with SteadyClient(f"{model.url}/predict", rows, rate_per_s=_CHANGES_RATE) as client:
@@ -202,6 +205,7 @@ def _gone_after_s(requests: Iterable[Request], undone_s: float, version: int) ->
 
 def _in_turns(cluster: Cluster, part: str, loads: Mapping[str, Load], rounds: int) -> list[Row]:
     samples: dict[str, list[Sample]] = {name: [] for name in loads}
+    time.sleep(_SETTLES_S)
     for _ in range(rounds):
         for name, load in loads.items():
             samples[name].append(take_sample(name, load, cpu_s=cluster.server.cpu_s))

@@ -144,6 +144,8 @@ async def _send_on_schedule(run: _Run, interval_s: float) -> None:
         while (wait_s := due_s - time.perf_counter()) > 0:
             await asyncio.sleep(wait_s)
         run.due(due_s)
+    while (wait_s := run.stop_at_s - time.perf_counter()) > 0:
+        await asyncio.sleep(wait_s)
     for connection in list(run.idle):
         connection.close()
 

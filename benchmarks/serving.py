@@ -21,7 +21,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,19 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "bentoml" in options.systems and "throughput" in options.parts and not BENTOML.exists():
         sys.exit(f"{BENTOML} is not there; `make bench-setup` installs it, or leave bentoml out with --systems")
     machine, started_s = describe_machine(), time.monotonic()
-    rows, timings = _measure(options)
-    result = {
-        "benchmark": "serving",
-        "machine": machine,
-        "versions": describe_versions(*_PACKAGES) | {"bentoml": _bentoml_version()},
-        "rows": [asdict(row) for row in rows] + [asdict(timing) for timing in timings],
-        "ratios": ratios(rows, timings),
-        "wall_s": round(time.monotonic() - started_s, 1),
-    }
+    rows: list[Row] = []
+    timings: list[Timing] = []
+    for more_rows, more_timings in _measured(options):
+        rows += more_rows
+        timings += more_timings
+        result = {
+            "benchmark": "serving",
+            "machine": machine,
+            "versions": describe_versions(*_PACKAGES) | {"bentoml": _bentoml_version()},
+            "rows": [asdict(row) for row in rows] + [asdict(timing) for timing in timings],
+            "ratios": ratios(rows, timings),
+            "wall_s": round(time.monotonic() - started_s, 1),
+        }
+        if options.output is not None:  # already here: what fails later does not take it away
+            before = json.loads(options.output.read_text()) if options.output.exists() else {}
+            options.output.write_text(json.dumps(merged(before, result), indent=1) + "\n")
     print(_table(rows))
-    if options.output is not None:
-        before = json.loads(options.output.read_text()) if options.output.exists() else {}
-        options.output.write_text(json.dumps(merged(before, result), indent=1) + "\n")
     if options.json:
         print(json.dumps(result))
     else:
@@ -91,19 +95,16 @@ def merged(before: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
     return {**result, "rows": [*kept, *result["rows"]], "ratios": {**ratios_kept, **result["ratios"]}}
 
 
-def _measure(options: argparse.Namespace) -> tuple[list[Row], list[Timing]]:
-    rows: list[Row] = []
-    timings: list[Timing] = []
+def _measured(options: argparse.Namespace) -> Iterator[tuple[list[Row], list[Timing]]]:
+    """What the servers of each kind of part give, as soon as they have given it."""
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
         workload = make_workload(Path(folder), seed=7)
         if "throughput" in options.parts:
             systems = [system for system in SYSTEMS if system.name in options.systems]
-            rows += measure_throughput(systems, workload, rounds=options.rounds, seconds=options.seconds)
+            yield measure_throughput(systems, workload, rounds=options.rounds, seconds=options.seconds), []
         parts = [part for part in options.parts if part in DELIVERY_PARTS]
         if parts:
-            more, timings = measure_delivery(parts, workload, rounds=options.rounds, seconds=options.seconds)
-            rows += more
-    return rows, timings
+            yield measure_delivery(parts, workload, rounds=options.rounds, seconds=options.seconds)
 
 
 def _bentoml_version() -> str:

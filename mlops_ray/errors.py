@@ -11,6 +11,7 @@ MlopsRayError
 ├── ModelError              a model bundle that is damaged, unknown or cannot be loaded
 │   └── PredictionError     a loaded model that raised, or answered with something that is no prediction
 │       └── DeadlineError   no answer before the answer was of no use any more (HTTP 504)
+│           └── HurriedError  the client gave less time than a version may take on its way
 ├── RequestError            an inference request that cannot be answered as sent (HTTP 4xx)
 ├── TrackingError           MLflow unreachable or refusing
 ├── TrainError              a sweep without a usable trial
@@ -37,6 +38,7 @@ __all__ = [
     "DataError",
     "DeadlineError",
     "GateError",
+    "HurriedError",
     "MetricError",
     "MlopsRayError",
     "ModelError",
@@ -97,6 +99,10 @@ class PredictionError(ModelError):
 
 class DeadlineError(PredictionError):
     """There was no answer before the answer was of no use any more."""
+
+
+class HurriedError(DeadlineError):
+    """A client that gave less time than a version needs on its way; says nothing about the version."""
 
 
 class RequestError(MlopsRayError):

@@ -27,12 +27,12 @@ def workspace(tmp_path: Path) -> Workspace:
 def live() -> Iterator[Workspace]:
     """The one cluster of the session, as `mlops-ray up` starts it; this process is connected to it."""
     # ray: seconds to import, and most tests need none of it
-    from mlops_ray.control.local_cluster import LocalCluster, Ports
+    from mlops_ray.control.local_cluster import LocalCluster, Ports, free_port
 
     with tempfile.TemporaryDirectory(prefix="mlops-ray-test-") as folder, pytest.MonkeyPatch.context() as patch:
         # Replicas import predictor classes of the tests.
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
-        cluster = LocalCluster(Workspace.at(folder))
+        cluster = LocalCluster(Workspace.at(folder, grpc_port=str(free_port())))
         try:
             yield cluster.up(Ports.free(), cpus=6, mlflow_ui=False, progress=lambda _: None)
         finally:

@@ -63,7 +63,7 @@ def ensure_services(workspace: Workspace) -> None:
     """
     Store(workspace.store).create()
     address = urlparse(workspace.serve)
-    start_serve(address.hostname or "127.0.0.1", address.port or 8000)
+    start_serve(address.hostname or "127.0.0.1", address.port or 8000, grpc_port=workspace.grpc_port)
     RayHosting(workspace).ensure_server()
     actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
     for name, actor in actors.items():

@@ -11,7 +11,7 @@ from mlops_ray.serve.arrow_rows import ARROW_STREAM, arrow_rows, arrow_stream
 from mlops_ray.serve.http import Response, json_response
 from mlops_ray.serve.loaded import Decoders
 from mlops_ray.serve.request import Rows
-from mlops_ray.serve.tensors import encode_outputs, infer_request
+from mlops_ray.serve.tensors import InferRequest, encode_outputs, infer_request
 from mlops_ray.spec import Task
 
 __all__ = ["Answer", "ArrowBody", "Body", "InferBody", "PlainBody"]
@@ -29,9 +29,11 @@ class Answer:
     task: Task
     scores: NDArray[np.float64]
 
-    def labels(self) -> NDArray[np.int64]:
-        """1 where the score of a binary model is at least one half."""
-        return (self.scores >= 0.5).astype(np.int64)
+    def outputs(self) -> dict[str, NDArray[Any]]:
+        """`score`, and for a binary model `label`: 1 where the score is at least one half."""
+        if self.task != "binary":
+            return {"score": self.scores}
+        return {"score": self.scores, "label": (self.scores >= 0.5).astype(np.int64)}
 
 
 class PlainBody:
@@ -66,15 +68,20 @@ class PlainBody:
 
 
 class InferBody:
-    """A request of the Open Inference Protocol.
+    """A request of the Open Inference Protocol; `binary` is the data of those of its tensors that have none."""
 
-    Raises:
-        RequestError: the body is no infer request.
-    """
+    def __init__(self, request: InferRequest, binary: bytes) -> None:
+        self._request, self._binary = request, binary
+        self.timeout_s = request.timeout_s
 
-    def __init__(self, body: bytes, header_length: bytes) -> None:
-        self._request, self._binary = infer_request(body, header_length)
-        self.timeout_s = self._request.timeout_s
+    @classmethod
+    def of(cls, body: bytes, header_length: bytes) -> "InferBody":
+        """A request over HTTP.
+
+        Raises:
+            RequestError: the body is no infer request.
+        """
+        return cls(*infer_request(body, header_length))
 
     def rows(self, decoders: Decoders) -> Rows:
         """The rows, as a version with these decoders reads them."""
@@ -82,16 +89,13 @@ class InferBody:
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
-        outputs: dict[str, NDArray[Any]] = {"score": answer.scores}
-        if answer.task == "binary":
-            outputs["label"] = answer.labels()
         head = {
             "model_name": answer.model,
             "model_version": str(answer.version),
             "id": answer.request_id,
             "parameters": {"role": answer.role, "epoch": answer.epoch},
         }
-        return encode_outputs(self._request, head, outputs)
+        return encode_outputs(self._request, head, answer.outputs())
 
 
 class ArrowBody:
@@ -123,9 +127,6 @@ class ArrowBody:
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
-        columns: dict[str, NDArray[Any]] = {"score": answer.scores}
-        if answer.task == "binary":
-            columns["label"] = answer.labels()
         metadata = {
             "request_id": answer.request_id,
             "model_name": answer.model,
@@ -133,7 +134,7 @@ class ArrowBody:
             "role": answer.role,
             "epoch": str(answer.epoch),
         }
-        return Response(arrow_stream(columns, metadata), 200, ARROW_STREAM)
+        return Response(arrow_stream(answer.outputs(), metadata), 200, ARROW_STREAM)
 
 
 Body = PlainBody | InferBody | ArrowBody

@@ -17,6 +17,7 @@ from mlops_ray.serve.access import Access
 from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.deployment_options import deployment_options
 from mlops_ray.serve.front_door import FrontDoor
+from mlops_ray.serve.grpc_service import GrpcMethods, ModelService, ServerService
 from mlops_ray.serve.health import check_predicting
 from mlops_ray.serve.memory_guard import start_memory_guard
 from mlops_ray.serve.messages import Question, Reply, as_reply, requests_of
@@ -25,6 +26,7 @@ from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.packed_version import PackedVersion
 from mlops_ray.serve.recorder import Handover
 from mlops_ray.serve.remote_version import RemoteVersion
+from mlops_ray.serve.replica_environment import replica_environment
 from mlops_ray.serve.server_app import ServerApp
 from mlops_ray.serve.version_door import VersionDoor
 from mlops_ray.serve.versions import Versions, app_name
@@ -94,7 +96,7 @@ class _Channel:
         return reply
 
 
-class _FrontReplica:
+class _FrontReplica(GrpcMethods):
     """A champion's replica."""
 
     def __init__(self, model: str, workspace_json: str) -> None:
@@ -116,9 +118,11 @@ class _FrontReplica:
             route=route,
             keep_warm_s=spec.rollout.keep_warm_s,
             swaps=spec.rollout.promotion == "swap",
+            front_digest=spec.front_digest,
             startup=self._start,
             access=Access.of(workspace, self._versions.store),
         )
+        self.inference = ModelService(self._door, mlops_ray.__version__)
         self._poller: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> FrontDoor:
@@ -153,7 +157,7 @@ class _FrontReplica:
             await asyncio.sleep(_POLL_S)
 
 
-class _VersionReplica:
+class _VersionReplica(GrpcMethods):
     """A replica of a version under delivery."""
 
     def __init__(self, model: str, version: int, workspace_json: str) -> None:
@@ -168,6 +172,7 @@ class _VersionReplica:
         self._door = VersionDoor(
             model, spec.serve, model=loaded, outbox=self._outbox, startup=self._start, access=access
         )
+        self.inference = ModelService(self._door, mlops_ray.__version__)
 
     def __serve_build_asgi_app__(self) -> VersionDoor:
         return self._door
@@ -184,7 +189,7 @@ class _VersionReplica:
         self._outbox.start()
 
 
-class _ServerReplica:
+class _ServerReplica(GrpcMethods):
     """Answers for the server as a whole."""
 
     def __init__(self, workspace_json: str) -> None:
@@ -197,6 +202,7 @@ class _ServerReplica:
             return {name: name in applications and applications[name].status == "RUNNING" for name in deployed}
 
         self._app = ServerApp(mlops_ray.__version__, readiness, Access.of(workspace, store))
+        self.inference = ServerService(self._app)
 
     def __serve_build_asgi_app__(self) -> ServerApp:
         return self._app
@@ -205,7 +211,7 @@ class _ServerReplica:
 def front_application(model: str, config: Serve, workspace: Workspace) -> serve.Application:
     """The application that holds the champion and takes every request of the model."""
     deployment = serve.deployment(serve.ingress()(_FrontReplica)).options(
-        name=FRONT, **deployment_options(config, config.autoscaling)
+        name=FRONT, **_options(config, config.autoscaling)
     )
     return deployment.bind(model, workspace.model_dump_json())
 
@@ -213,7 +219,7 @@ def front_application(model: str, config: Serve, workspace: Workspace) -> serve.
 def version_application(spec: ModelSpec, version: int, workspace: Workspace) -> serve.Application:
     """The application of one version under delivery."""
     deployment = serve.deployment(serve.ingress()(_VersionReplica)).options(
-        name=VERSION, **deployment_options(spec.serve, version_scaling(spec))
+        name=VERSION, **_options(spec.serve, version_scaling(spec))
     )
     return deployment.bind(spec.name, version, workspace.model_dump_json())
 
@@ -229,6 +235,12 @@ def server_application(workspace: Workspace) -> serve.Application:
         name="server", num_replicas=1, ray_actor_options={"num_cpus": 0}
     )
     return deployment.bind(workspace.model_dump_json())
+
+
+def _options(config: Serve, scaling: Autoscaling) -> dict[str, Any]:
+    options = deployment_options(config, scaling)
+    options["ray_actor_options"]["runtime_env"] = replica_environment(ray.get_runtime_context().runtime_env)
+    return options
 
 
 def _outbox(spec: ModelSpec, workspace: Workspace) -> Outbox:

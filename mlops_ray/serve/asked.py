@@ -9,7 +9,7 @@ from mlops_ray.serve.arrow_rows import ARROW_STREAM
 from mlops_ray.serve.http import Headers, Receive, read_body
 from mlops_ray.serve.tensor_values import as_unit
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "deadline_s"]
 
 _NUMBER = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
 _ARROW_TYPES = (b"", ARROW_STREAM, b"application/octet-stream")
@@ -26,18 +26,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     request_id: str | None
 
     def deadline_s(self, longest_ms: float) -> float:
-        """When the answer is of no use any more: as the spec allows, or before, when the client gives up before.
-
-        Raises:
-            RequestError: 400 when the header says no time.
-        """
-        sent = self.headers.get(b"x-request-timeout-ms")
-        if sent is None:
-            return self.started_s + longest_ms / 1000
-        if not _NUMBER.fullmatch(sent) or float(sent) == 0:
-            found = sent.decode("latin-1")
-            raise RequestError(f"expected milliseconds above 0 in x-request-timeout-ms, found {found!r}", status=400)
-        return self.started_s + min(longest_ms, float(sent)) / 1000
+        """When the answer is of no use any more; see `deadline_s`."""
+        return deadline_s(self.headers, self.started_s, longest_ms=longest_ms)
 
     def unit(self) -> str | None:
         """Whom the rows of a stream are for, as far as a header says so.
@@ -69,3 +59,18 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         return await read_body(
             self.headers, self.receive, limit_bytes=limit_bytes, within_s=deadline_s - self.started_s
         )
+
+
+def deadline_s(headers: Headers, started_s: float, *, longest_ms: float) -> float:
+    """When an answer is of no use any more: as the spec allows, or before, when the client gives up before.
+
+    Raises:
+        RequestError: 400 when the header says no time.
+    """
+    sent = headers.get(b"x-request-timeout-ms")
+    if sent is None:
+        return started_s + longest_ms / 1000
+    if not _NUMBER.fullmatch(sent) or float(sent) == 0:
+        found = sent.decode("latin-1")
+        raise RequestError(f"expected milliseconds above 0 in x-request-timeout-ms, found {found!r}", status=400)
+    return started_s + min(longest_ms, float(sent)) / 1000

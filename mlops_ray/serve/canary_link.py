@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.errors import DeadlineError, PredictionError, RequestError
+from mlops_ray.errors import DeadlineError, HurriedError, PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.serve.answer import ArrowBody, Body
 from mlops_ray.serve.coalescer import Coalescer
@@ -63,6 +63,7 @@ class CanaryLink:
         """Scores of a request's rows; half of the time `left_s` is for the champion, should there be none.
 
         Raises:
+            HurriedError: the client gave less time than the version may take, and that was too little.
             PredictionError: the version failed, or was too late.
         """
         if asyncio.get_running_loop().time() < self._asks_again_s:
@@ -70,9 +71,10 @@ class CanaryLink:
         timeout_s = min(self._deadline_s, left_s / 2)
         try:
             predicted = await self._coalescer.ask(matrix, timeout_s=timeout_s)
-        except DeadlineError:
-            if timeout_s == self._deadline_s:  # else the client was in a hurry: that says nothing about the version
-                self._count_timeout()
+        except DeadlineError as late:
+            if timeout_s < self._deadline_s:
+                raise HurriedError(str(late)) from None
+            self._count_timeout()
             raise
         except PredictionError:
             self._timeouts = 0

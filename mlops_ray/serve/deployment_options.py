@@ -6,6 +6,7 @@ from mlops_ray.spec import Autoscaling, Serve
 
 __all__ = ["deployment_options"]
 
+_DRAINING_S = 30
 _ROOM = 32
 
 
@@ -28,8 +29,9 @@ def deployment_options(config: Serve, autoscaling: Autoscaling) -> dict[str, Any
         "max_ongoing_requests": config.max_ongoing_requests + _ROOM,
         "max_queued_requests": config.max_ongoing_requests,
         "backpressure_config": {"retry_after_s": 1},
-        # a draining replica finishes what it has begun: longer than any request may take
-        "graceful_shutdown_timeout_s": config.deadline_ms / 1000 + 5,
+        # A draining replica waits until nobody sends it requests (Serve's own default for that), finishes what it has
+        # begun, and hands over its records; this is when it is killed at the latest.
+        "graceful_shutdown_timeout_s": _DRAINING_S + config.deadline_ms / 1000 + 10,
         # Serve replaces a replica after three failures in a row
         "health_check_period_s": 5,
         # an update starts its replicas beside the old ones, and stops those when they are ready

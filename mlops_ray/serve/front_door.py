@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from mlops_ray.errors import DeadlineError, PredictionError, RequestError
+from mlops_ray.errors import DeadlineError, HurriedError, PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.rollout import on_canary
 from mlops_ray.serve.access import Access
@@ -202,6 +202,9 @@ class FrontDoor(ModelApp):
             alike = canary.reads_like(request.state.champion.signature)
             matrix = request.rows.matrix if alike else await canary.read_aside(request.body)
             predicted = await canary.ask(matrix, left_s=request.call.left_s())
+        except HurriedError:
+            # No part of the comparison: the hop takes time that a champion in process does not need.
+            return await self._ask_champion(msgspec.structs.replace(request, assigned="direct"))
         except PredictionError as failure:
             return await self._ask_champion(request, error=str(failure))
         return self._answered(request, "canary", canary.version, predicted)

@@ -154,7 +154,12 @@ def _why(app: Any) -> str:
     return " ".join(sentence for sentence in told if sentence) or str(app.status)
 
 
-def start_serve(host: str, port: int) -> None:
-    """Start Serve's controller and ingress on this cluster, once."""
+def start_serve(host: str, port: int, *, grpc_port: int = 0) -> None:
+    """Start Serve's controller and ingress on this cluster, once; with `grpc_port`, an ingress for gRPC beside it."""
     assert ray.is_initialized(), "connect to the cluster first"
-    serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
+    grpc_options = {
+        "port": grpc_port,
+        "grpc_servicer_functions": ["mlops_ray.serve.grpc_messages:add_to_server"] if grpc_port else [],
+        "enable_reflection": False,
+    }
+    serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port}, grpc_options=grpc_options)

@@ -31,7 +31,6 @@ Headers = Mapping[bytes, bytes]
 _encoder = msgspec.json.Encoder()
 _JSON = b"application/json"
 # A body of this size comes with its headers: waiting for it needs no clock.
-_SMALL_BODY = 16 * 1024
 _IMPLIED = {
     401: {"www-authenticate": 'Bearer realm="mlops_ray"'},
     415: {"accept-encoding": "identity"},
@@ -94,8 +93,6 @@ async def read_body(headers: Headers, receive: Receive, *, limit_bytes: int, wit
     size = int(declared) if declared.isdigit() and len(declared) < 20 else None
     if size is not None and size > limit_bytes:
         raise _too_large(limit_bytes)
-    if size is not None and size <= _SMALL_BODY:
-        return await _whole(receive, limit_bytes)
     try:
         async with asyncio.timeout(within_s):
             return await _whole(receive, limit_bytes)

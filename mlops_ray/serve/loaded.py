@@ -118,7 +118,7 @@ class LoadedModel:
             scores = self.bundle.predictor.predict(matrix)
         except PredictionError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an exit would end the event loop without a word
             raise PredictionError(f"model version {self.version} raised {type(error).__name__}: {error}") from error
         return self._checked(np.asarray(scores, dtype=np.float64), len(matrix))
 

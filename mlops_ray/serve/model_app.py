@@ -13,12 +13,12 @@ import msgspec
 from mlops_ray.errors import DeadlineError, MlopsRayError, PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.serve.access import Access
+from mlops_ray.serve.admission import Admission, TooOften
 from mlops_ray.serve.answer import Answer, ArrowBody, Body, InferBody, PlainBody
 from mlops_ray.serve.asked import Asked
 from mlops_ray.serve.call import Call
 from mlops_ray.serve.docs_page import docs_page
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
-from mlops_ray.serve.in_flight import InFlight
 from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.request import IDENTITY_LENGTH, decoded
 from mlops_ray.serve.tensors import HEADER_LENGTH, tensor_metadata
@@ -62,13 +62,17 @@ class ModelApp(ABC):
     ) -> None:
         self.name = name
         self._startup = startup
-        self._access = access or Access()
+        self.admission = Admission(access or Access(), most=serve.max_ongoing_requests)
         self._serve = serve
         self._prefix = f"/v2/models/{name}"
         self._usual = {f"{self._prefix}/{action}": (action, None) for action in _ROLES}
         self._labels = msgspec.json.Decoder(_Labels)
-        self._in_flight = InFlight(serve.max_ongoing_requests)
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def limits(self) -> Serve:
+        """How large and how long a request may be."""
+        return self._serve
 
     @abstractmethod
     async def answer(self, body: Body, call: Call) -> Answer:
@@ -107,9 +111,10 @@ class ModelApp(ABC):
             return error_response(f"x-request-id is longer than {IDENTITY_LENGTH} characters", 400)
         try:
             action, named = self._usual.get(scope["path"]) or self._action(scope["path"])
-            if self._access.checks and (refusal := self._refusal(scope, headers, action)):
-                return refusal
-            version = None if named is None else self._version(named)
+            if self.admission.access.checks and action != "ready":  # which load balancers ask
+                client = scope.get("client")
+                self.admission.check(headers, _ROLES.get(action), peer=client[0] if client else "")
+            version = None if named is None else self.version_named(named)
             if action in _ROLES:
                 _allow(scope["method"], "POST")
                 return await self._take(Asked(action, version, headers, receive, started_s, request_id or None))
@@ -124,7 +129,9 @@ class ModelApp(ABC):
         if isinstance(error, _MethodRefused):
             return error_response(str(error), 405, request_id=request_id, allow=error.allowed)
         if isinstance(error, RequestError):
-            return error_response(error.message, error.status, path=error.path, request_id=request_id)
+            wait_s = error.retry_after_s if isinstance(error, TooOften) else None
+            said = {"path": error.path, "request_id": request_id}
+            return error_response(error.message, error.status, **said, retry_after_s=wait_s)
         if isinstance(error, PredictionError):
             status = 504 if isinstance(error, DeadlineError) else 500
             return error_response(str(error), status, request_id=request_id)
@@ -148,7 +155,12 @@ class ModelApp(ABC):
             return action, parts[1]
         return "/".join(parts), None
 
-    def _version(self, text: str) -> int:
+    def version_named(self, text: str) -> int:
+        """The version in memory of that name.
+
+        Raises:
+            RequestError: 404, there is none.
+        """
         served = {str(version): version for version in self.signatures()}
         if text not in served:
             known = ", ".join(served) or "none"
@@ -157,28 +169,11 @@ class ModelApp(ABC):
             )
         return served[text]
 
-    def _refusal(self, scope: Scope, headers: dict[bytes, bytes], action: str) -> Response | None:
-        """Why the caller may not ask now; None when it may."""
-        if action == "ready":
-            return None  # for load balancers
-        client = scope.get("client")
-        caller = self._access.check(headers, _ROLES.get(action), peer=client[0] if client else "")
-        if caller is None or caller.bucket is None:
-            return None
-        wait_s = caller.bucket.take(time.monotonic())
-        if not wait_s:
-            return None
-        message = f"key {caller.name!r} may ask {caller.bucket.per_s:g} times a second here, and asked more often"
-        return error_response(message, 429, retry_after_s=wait_s)
-
     # -- what is sent -------------------------------------------------------------------------------------------------
 
     async def _take(self, asked: Asked) -> Response:
         """Take in a body and answer it, unless too many are in the works."""
-        if self._in_flight.full:
-            message = f"{self._in_flight.count} requests are being answered here, as many as serve.max_ongoing_requests"
-            return error_response(f"{message} allows", 503, request_id=asked.request_id or "")
-        with self._in_flight:
+        with self.admission.enter():
             if asked.action == "labels":
                 return await self._take_labels(asked)
             if asked.action == "arrow":
@@ -190,7 +185,7 @@ class ModelApp(ABC):
         content = await asked.content(limit_bytes=self._serve.max_body_bytes, deadline_s=deadline_s)
         body: Body
         if asked.action == "infer":
-            body = InferBody(content, asked.headers.get(HEADER_LENGTH, b""))
+            body = InferBody.of(content, asked.headers.get(HEADER_LENGTH, b""))
             if body.timeout_s is not None:
                 deadline_s = min(deadline_s, asked.started_s + body.timeout_s)
         else:
@@ -206,9 +201,9 @@ class ModelApp(ABC):
         content = await asked.content(limit_bytes=limit_bytes, deadline_s=deadline_s)
         body = ArrowBody(content, unit=unit, max_matrix_bytes=_MATRIX_PER_BODY * limit_bytes)
         if len(content) > _SMALL_STREAM:
-            _, signature = self._signature(asked.version)
+            _, signature = self.signature_of(asked.version)
             await asyncio.get_running_loop().run_in_executor(None, body.read, signature)
-        version, _ = self._signature(asked.version)
+        version, _ = self.signature_of(asked.version)
         answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, version))
         return body.respond(answer)
 
@@ -223,8 +218,12 @@ class ModelApp(ABC):
 
     # -- what is described --------------------------------------------------------------------------------------------
 
-    def _signature(self, version: int | None) -> tuple[int, Signature]:
-        """The version that answers, and what it takes."""
+    def signature_of(self, version: int | None) -> tuple[int, Signature]:
+        """The version that answers when this one, or none, is named; and what it takes.
+
+        Raises:
+            RequestError: 404, it is not in memory; 503, none is.
+        """
         served = self.signatures()
         found = version if version is not None else next(iter(served), None)
         if found is None:
@@ -234,10 +233,10 @@ class ModelApp(ABC):
         return found, served[found]
 
     def _describe(self, action: str, version: int | None) -> Response:
-        shown, signature = self._signature(version)
-        described = Described(self.name, signature, str(shown), self._serve, keys=self._access.required)
+        shown, signature = self.signature_of(version)
+        described = Described(self.name, signature, str(shown), self._serve, keys=self.admission.access.required)
         if action == "":
-            return json_response(self._metadata(signature))
+            return json_response(self.metadata(signature))
         if action == "ready":
             return json_response({"name": self.name, "ready": True, "version": str(shown)})
         if action == "openapi.json":
@@ -250,7 +249,8 @@ class ModelApp(ABC):
             status=404,
         )
 
-    def _metadata(self, signature: Signature) -> dict[str, Any]:
+    def metadata(self, signature: Signature) -> dict[str, Any]:
+        """What the protocol says of a model: its versions in memory, inputs and outputs."""
         return {
             "name": self.name,
             "versions": [str(v) for v in self.signatures()],
@@ -267,14 +267,14 @@ class ModelApp(ABC):
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                if self._access.required:
-                    self._watch = asyncio.get_running_loop().create_task(self._access.watch())
+                if self.admission.access.required:
+                    self._watch = asyncio.get_running_loop().create_task(self.admission.access.watch())
                 if self._startup is not None:
                     await self._startup()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                if not await self._in_flight.drained(self._serve.deadline_ms / 1000):
-                    _log.warning("%d requests of %s were not answered in time", self._in_flight.count, self.name)
+                if not await self.admission.in_flight.drained(self._serve.deadline_ms / 1000):
+                    _log.warning("requests of %s were not answered in time", self.name)
                 await self.shutdown()
                 if self._watch is not None:
                     self._watch.cancel()

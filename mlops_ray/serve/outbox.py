@@ -59,7 +59,11 @@ class Outbox:
             # Whoever interrupts this finds everything where it was.
             paired = await with_paired_scores(self._taken)
             loop = asyncio.get_running_loop()
-            self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, paired))
+            try:
+                self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, paired))
+            except Exception as error:  # noqa: BLE001 - no delivery failed: these records would fail for ever
+                self.recorder.dropped_rows += sum(len(one.scores) for one in self._taken)
+                _log.error("records cannot be written, and are dropped: %s", _first_line(error))
             self._taken = []
             await self._deliver()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from mlops_ray.errors import PredictionError, RequestError
+from mlops_ray.errors import DeadlineError, PredictionError, RequestError
 from mlops_ray.serve.recorder import Served
 
 __all__ = ["with_paired_scores"]
@@ -29,7 +29,7 @@ async def with_paired_scores(served: Sequence[Served], *, budget_s: float = 1.0)
             break
         try:
             await _pair(paired, places)
-        except RequestError:  # it has no room even for requests now
+        except (DeadlineError, RequestError):  # it hangs, or has no room even for requests now
             break
         await asyncio.sleep(0)  # requests first
     return paired
@@ -57,6 +57,8 @@ async def _pair(records: list[Served], places: Sequence[int]) -> None:
     matrix = np.concatenate([records[place].matrix for place in places])
     try:
         scores = (await champion.predict(matrix, deadline_s=_CHUNK_DEADLINE_S)).scores
+    except DeadlineError:
+        raise
     except PredictionError:
         if len(places) > 1:  # one row that the champion cannot predict takes no other's scores away
             for place in places:

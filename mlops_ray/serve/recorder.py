@@ -20,6 +20,7 @@ from mlops_ray.spec import Capture
 __all__ = ["Handover", "Recorder", "Served"]
 
 _HOUR_S = 3600
+_BULK_ROOM = 0.5
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
@@ -70,12 +71,21 @@ class Handover:
 class Recorder:
     """Bounded memory of served requests; what does not fit is dropped and counted, never waited for."""
 
-    def __init__(self, replica: str, *, captured: Captured | None = None, capacity_rows: int = 200_000) -> None:
+    def __init__(
+        self,
+        replica: str,
+        *,
+        captured: Captured | None = None,
+        capacity_rows: int = 200_000,
+        capacity_bytes: int = 128 * 2**20,
+    ) -> None:
         self._replica = replica
         self._captured = captured or Captured(Capture(), replica)
         self._capacity_rows = capacity_rows
+        self._capacity_bytes = capacity_bytes
         self._served: list[Served] = []
         self._rows = 0
+        self._bytes = 0
         self._numbers = itertools.count()
         self.dropped_rows = 0
         self.dropped_copies = 0
@@ -85,16 +95,19 @@ class Recorder:
         """Remember one request, unless the spec says that none is kept."""
         if not self._captured.enabled:
             return
-        rows = len(served.scores)
-        if self._rows + rows > self._capacity_rows:
+        rows, size = len(served.scores), served.matrix.nbytes
+        # Bulk requests by version are no part of any rollout: they never take the room of those that are.
+        room = _BULK_ROOM if served.assigned == "direct" else 1.0
+        if self._rows + rows > room * self._capacity_rows or self._bytes + size > room * self._capacity_bytes:
             self.dropped_rows += rows
             return
         self._served.append(served)
         self._rows += rows
+        self._bytes += size
 
     def take(self) -> list[Served]:
         """Everything remembered so far; the memory is empty afterwards."""
-        taken, self._served, self._rows = self._served, [], 0
+        taken, self._served, self._rows, self._bytes = self._served, [], 0, 0
         return taken
 
     def handovers(self, served: Sequence[Served]) -> list[Handover]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature
 
-__all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "decoded"]
+__all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "converted", "decoded"]
 
 IDENTITY_LENGTH = 256
 """Characters in a request id or a unit, at most: they are kept with every record."""
@@ -104,13 +104,29 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         whole = _with_whole_numbers(decoder, body) if _A_FLOAT in str(error) else None
         if whole is not None:
             return whole
-        message, _, path = str(error).rpartition(" - at `") if " - at `" in str(error) else (str(error), "", "")
-        raise RequestError(message[:1].lower() + message[1:], path.rstrip("`")) from None
+        raise _refused(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(
             f"the body is not valid JSON ({error}); NaN and Infinity are no JSON, send null for a missing value",
             status=400,
         ) from None
+
+
+def converted(content: Any, kind: type[T]) -> T:
+    """What a value of plain dicts, lists, texts and numbers says.
+
+    Raises:
+        RequestError: 422 with the path of a field that is not as expected.
+    """
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: msgspec.ValidationError) -> RequestError:
+    message, _, path = str(error).rpartition(" - at `") if " - at `" in str(error) else (str(error), "", "")
+    return RequestError(message[:1].lower() + message[1:], path.rstrip("`"))
 
 
 def _with_whole_numbers(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:

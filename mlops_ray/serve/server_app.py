@@ -8,11 +8,11 @@ from mlops_ray.errors import RequestError
 from mlops_ray.serve.access import Access
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
 
-__all__ = ["ServerApp"]
+__all__ = ["EXTENSIONS", "ServerApp"]
 
+EXTENSIONS = ("binary_tensor_data",)
+"""Of the protocol."""
 _log = logging.getLogger(__name__)
-
-_EXTENSIONS = ["binary_tensor_data"]
 _LIVE, _READY = "/v2/health/live", "/v2/health/ready"
 _ROUTES = ("/v2", _LIVE, _READY, "/v2/models")
 
@@ -25,9 +25,9 @@ class ServerApp:
     """
 
     def __init__(self, version: str, readiness: Callable[[], Mapping[str, bool]], access: Access | None = None) -> None:
-        self._version = version
+        self.version = version
         self._readiness = readiness
-        self._access = access or Access()
+        self.access = access or Access()
         self._watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,18 +44,22 @@ class ServerApp:
             response = error_response("the state of the models is not known at the moment; try again", 503)
         await send_response(send, response)
 
+    async def models(self) -> Mapping[str, bool]:
+        """Whether each deployed model answers."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._readiness)
+
     async def _respond(self, scope: Scope, path: str) -> Response:
         if path not in (_LIVE, _READY):
             client = scope.get("client")
-            self._access.check(dict(scope["headers"]), None, peer=client[0] if client else "")
+            self.access.check(dict(scope["headers"]), None, peer=client[0] if client else "")
         if path in _ROUTES and scope["method"] not in ("GET", "HEAD"):
             message = f"method {scope['method']} is not for this path; expected GET"
             return error_response(message, 405, allow="GET, HEAD")
         if path == "/v2":
-            return json_response({"name": "mlops_ray", "version": self._version, "extensions": _EXTENSIONS})
+            return json_response({"name": "mlops_ray", "version": self.version, "extensions": EXTENSIONS})
         if path == _LIVE:
             return json_response({"live": True})
-        models = await asyncio.get_running_loop().run_in_executor(None, self._readiness)
+        models = await self.models()
         if path == _READY:
             ready = all(models.values())
             return json_response({"ready": ready, "models": models}, status=200 if ready else 503)
@@ -65,8 +69,8 @@ class ServerApp:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (await receive())["type"] == "lifespan.startup":
-            if self._access.required:
-                self._watch = asyncio.get_running_loop().create_task(self._access.watch())
+            if self.access.required:
+                self._watch = asyncio.get_running_loop().create_task(self.access.watch())
             await send({"type": "lifespan.startup.complete"})
         if self._watch is not None:
             self._watch.cancel()

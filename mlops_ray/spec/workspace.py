@@ -31,6 +31,9 @@ class Workspace(Section):
     ray_address: str = Field("auto", description="host:port of the cluster's GCS, or auto")
     dashboard: str = Field("http://127.0.0.1:8265", description="Ray dashboard and job API")
     serve: str = Field("http://127.0.0.1:8000", description="base URL of Ray Serve's HTTP ingress")
+    grpc_port: int = Field(
+        0, ge=0, le=65_535, description="port of Ray Serve's gRPC ingress, on the host of `serve`; 0: none"
+    )
     mlflow_ui: str = Field("http://127.0.0.1:5000", description="where a person looks at MLflow")
     prometheus: str = Field("", description="base URL of Prometheus, for promql metrics of rollouts; empty: none")
     auth: Literal["auto", "on", "off"] = Field(

@@ -124,7 +124,7 @@ def test_where_keys_are_off_on_a_loopback_address_nothing_answers_on_another(liv
     assert (live.auth, live.serve.startswith("http://127.0.0.1:")) == ("auto", True)
     first, last = (int(os.environ[f"RAY_SERVE_DIRECT_INGRESS_{which}_HTTP_PORT"]) for which in ("MIN", "MAX"))
     ports = {int(live.serve.rsplit(":", 1)[1]), *range(first, last + 1)}
-    listening = [c.laddr for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    listening = [c.laddr for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr]
     ours = [address for address in listening if address.port in ports]
     assert len(ours) >= 2  # HAProxy, and a replica at least
     assert {address.ip for address in ours} == {"127.0.0.1"}

@@ -1,5 +1,4 @@
 import asyncio
-import re
 
 import numpy as np
 import pytest
@@ -194,12 +193,8 @@ def test_half_of_a_clients_time_is_left_for_the_champion(open_door: Open, regist
         return [await house.predict(headers={"x-request-timeout-ms": "180"}) for _ in range(6)]
 
     assert {(reply.status, reply.json()["role"]) for reply in run(drive())} == {(200, "champion")}
-    # a client in a hurry says nothing about the canary: it is asked again each time
-    for kept in house.records():
-        assert kept.error is not None
-        said = re.fullmatch(r"canary version 2 gave no answer within ([\d.]+) ms", kept.error)
-        assert said is not None
-        assert float(said[1]) <= 90
+    # A client in a hurry says nothing about the canary: neither is it paused, nor is the request part of the evidence.
+    assert [(kept.assigned, kept.role, kept.error) for kept in house.records()] == [("direct", "champion", None)] * 6
 
 
 def test_a_larger_share_of_the_same_canary_keeps_what_is_known_of_it(open_door: Open, register: Register) -> None:

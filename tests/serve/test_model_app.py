@@ -53,7 +53,7 @@ class Half(ModelApp):
         self.kept += labels
 
     async def shutdown(self) -> None:
-        self.ended_with = self._in_flight.count
+        self.ended_with = self.admission.in_flight.count
 
 
 def predict(app: ModelApp, **headers: str) -> Any:
