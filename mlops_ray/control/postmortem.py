@@ -139,7 +139,7 @@ def _failed(log: RecordLog, spec: ModelSpec, rollout: RolloutRecord) -> pa.Table
     Read file by file from the end of the rollout: weeks of traffic fit no memory.
     """
     ours = (pc.field("canary") == rollout.version) & pc.field("assigned").isin(["canary", "shadow"])
-    slow = pc.field("latency_ms") > spec.serve.latency_objective_ms
+    slow = pc.field("queue_ms") + pc.field("predict_ms") > spec.serve.latency_objective_ms
     bad = ours & (pc.field("time_s") >= rollout.created_s) & (pc.field("error").is_valid() | slow)
     tables: list[pa.Table] = []
     for path in log.served_files(rollout.created_s)[::-1][:_FILES]:

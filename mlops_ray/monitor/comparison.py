@@ -50,7 +50,7 @@ class Comparison:
         copies = requests.share == 0.0
         canary = requests.shadow if copies else requests.canary & ~requests.shadow
         champion = requests.champion
-        slow = requests.latency_ms > yardstick.slow_ms
+        slow = requests.waited_ms > yardstick.slow_ms
         errors = self._bad("errors", requests, requests.failed, canary, champion)
         # Nobody waits for a copy.
         slower = (0, 0, 0, 0) if copies else self._bad("slow", requests, slow, canary, champion)

@@ -29,6 +29,7 @@ REQUEST_COLUMNS = (
     "status",
     "error",
     "latency_ms",
+    "queue_ms",
     "predict_ms",
     "score",
     "paired_score",
@@ -50,7 +51,9 @@ class Requests:
     """Whether the one who should have answered did."""
     failed: Mask
     units: Hashes
-    latency_ms: Floats
+    waited_ms: Floats
+    """In the queue and the model of who should have answered, or until somebody else did: the way to a version under
+    delivery is not the version's, and ends with the delivery."""
     predict_ms: Floats
     """NaN where it is not known."""
     scores: Floats
@@ -80,17 +83,20 @@ def _requests(rows: pa.Table, yardstick: Yardstick) -> Requests:
     first = rows.take(starts)
     assigned, role = _array(first["assigned"]), _array(first["role"])
     failed = _array(first["error"].is_valid()) | (_array(first["status"]) != 200)
+    own = (role == assigned) & ~failed
+    predict_ms = _floats(first["predict_ms"])
+    inside_ms = _floats(first["queue_ms"]) + predict_ms
     paired, disagreeing = _paired(rows, yardstick)
     return Requests(
         share=float(first["share"][0].as_py()),
         canary=(assigned == "canary") | (assigned == "shadow"),
         shadow=assigned == "shadow",
         champion=assigned == "champion",
-        own=(role == assigned) & ~failed,
+        own=own,
         failed=failed,
         units=hashes_of(pc.coalesce(first["unit"], first["request_id"]).to_pylist()),
-        latency_ms=_floats(first["latency_ms"]),
-        predict_ms=_floats(first["predict_ms"]),
+        waited_ms=np.where(own & np.isfinite(inside_ms), inside_ms, _floats(first["latency_ms"])),
+        predict_ms=predict_ms,
         scores=_floats(first["score"]),
         paired_scores=_floats(first["paired_score"]),
         paired=np.logical_or.reduceat(paired, starts),

@@ -99,6 +99,7 @@ class FrontDoor(ModelApp):
         self._keep_warm_s = keep_warm_s
         self._swaps = swaps
         self._applying = asyncio.Lock()
+        self._loading: dict[int, asyncio.Future[LoadedModel]] = {}
         assert route.champion is not None, "a front door opens when there is a champion"
         champion = versions.load(route.champion)
         self._warm = {champion.version: champion}  # touched on the event loop only
@@ -123,15 +124,16 @@ class FrontDoor(ModelApp):
         Raises:
             ModelError: the new champion cannot be loaded; the old one goes on answering.
         """
+        if not self._is_news(route):
+            return self.applied
+        assert route.champion is not None, "a route without a champion is no news"
+        # Not under the lock: a route that takes the version back must not wait until it is loaded.
+        champion = self._warm.get(route.champion) or await self._loaded(route.champion)
         async with self._applying:
             state = self._state
             if not self._is_news(route):
-                return self.applied
-            assert route.champion is not None, "a route without a champion is no news"
+                return self.applied  # a newer one came first
             loop = asyncio.get_running_loop()
-            champion = self._warm.get(route.champion)
-            if champion is None:
-                champion = await loop.run_in_executor(None, self._versions.load, route.champion)
             canary = None if route.canary is None else await loop.run_in_executor(None, self._link, route.canary)
             keep = {version: model for version, model in self._warm.items() if version == route.previous}
             self._warm = {**keep, champion.version: champion}
@@ -139,6 +141,15 @@ class FrontDoor(ModelApp):
             if state.shadow is not None and state.shadow is not self._state.shadow:
                 state.shadow.close()
             return self.applied
+
+    async def _loaded(self, version: int) -> LoadedModel:
+        """A version, loaded once for all who ask for it meanwhile."""
+        loading = self._loading.get(version)
+        if loading is None:
+            load = asyncio.get_running_loop().run_in_executor(None, self._versions.load, version)
+            loading = self._loading[version] = load
+            load.add_done_callback(lambda _: self._loading.pop(version))
+        return await asyncio.shield(loading)
 
     def _is_news(self, route: RouteRecord) -> bool:
         state = self._state

@@ -69,7 +69,9 @@ class Serve(Section):
     canary_coalesce_ms: float = Field(
         1.0, ge=0, le=100, description="requests for the canary travel together for so long; 0: one event-loop turn"
     )
-    latency_objective_ms: float = Field(200.0, gt=0, description="slower answers count as bad events in a rollout")
+    latency_objective_ms: float = Field(
+        200.0, gt=0, description="in queue and model; slower answers count as bad events in a rollout"
+    )
     max_rows: int = Field(10_000, ge=1, description="rows in one request")
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="size of one request body")
 

@@ -68,8 +68,14 @@ def test_records_from_before_shares_were_kept_say_nothing() -> None:
 
 def test_slower_than_the_objective_is_slow_also_when_the_champion_had_to_answer() -> None:
     late = on("canary", role="champion", error="timeout", latency_ms=310.0)
-    (block,) = blocks([late, on("canary", latency_ms=100.0), on("champion", latency_ms=101.0)])
+    (block,) = blocks([late, on("canary", predict_ms=99.5), on("champion", predict_ms=100.0)])
     assert counts(block) == (2, 1, 1, 0, 1, 1, 0, 0)
+
+
+def test_the_way_to_a_version_under_delivery_is_not_the_versions() -> None:
+    hop = [on("canary", latency_ms=900.0), on("champion", latency_ms=900.0)]
+    assert counts(*blocks(hop))[4:6] == (0, 0)
+    assert counts(*blocks([on("canary", latency_ms=900.0, queue_ms=None)]))[4] == 1, "where no more is known"
 
 
 def test_a_client_that_tries_a_failing_request_again_counts_once_over_all_batches() -> None:
@@ -92,7 +98,7 @@ def test_a_unit_that_failed_on_the_champion_is_no_news_when_the_share_grows_over
 
 
 def test_a_unit_that_was_slow_has_not_failed_yet() -> None:
-    first, second = blocks([on("canary", unit="ada", latency_ms=900.0)], [on("canary", unit="ada", error="boom")])
+    first, second = blocks([on("canary", unit="ada", predict_ms=900.0)], [on("canary", unit="ada", error="boom")])
     assert (counts(first)[4], counts(second)[2]) == (1, 1)
 
 
@@ -126,7 +132,7 @@ def test_a_client_that_tries_again_counts_alike_on_both_sides() -> None:
 
 
 def test_one_slow_customer_does_not_roll_a_version_back() -> None:
-    slow = [on("canary", unit="bulk", latency_ms=900.0) for _ in range(200)]
+    slow = [on("canary", unit="bulk", predict_ms=900.0) for _ in range(200)]
     (block,) = blocks([*slow, *[on("champion", unit=f"c{i}") for i in range(200)]])
     assert (block.canary_slow, block.canary_repeated_slow) == (1, 199)
     evidence = fold(Evidence.none(Rollout().analysis), block, Rollout().analysis)
@@ -152,7 +158,7 @@ def test_copies_are_held_against_all_of_the_champions_requests_where_nobody_meet
 
 
 def test_a_slow_copy_harms_nobody() -> None:
-    slow = {"share": 0.0, "latency_ms": 900.0}
+    slow = {"share": 0.0, "predict_ms": 900.0}
     assert counts(*blocks([on("champion", **slow), on("shadow", **slow)]))[4:6] == (0, 0)
 
 
@@ -310,7 +316,7 @@ REQUESTS = st.lists(
         st.sampled_from(["canary", "champion", "shadow"]),
         unit=st.sampled_from("abc"),
         error=st.sampled_from([None, "boom"]),
-        latency_ms=st.sampled_from([1.0, 200.0]),
+        predict_ms=st.sampled_from([1.0, 200.0]),
         score=st.sampled_from([0.2, 0.8]),
         paired_score=st.sampled_from([None, 0.8]),
     ),

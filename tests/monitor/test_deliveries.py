@@ -129,7 +129,7 @@ ROWS = st.builds(
     unit=st.sampled_from("abcd"),
     epoch=st.sampled_from([0, 1, 2]),
     error=st.sampled_from([None, None, "boom"]),
-    latency_ms=st.sampled_from([1.0, 200.0]),
+    predict_ms=st.sampled_from([1.0, 200.0]),
     score=st.sampled_from([0.2, 0.8]),
 )
 FAILURES = ["", "", "before", "after"]

@@ -38,6 +38,15 @@ class Slow(Half):
         return super().predict(matrix)
 
 
+class SlowToLoad(Half):
+    """Is loaded when `OPEN` is set; `ENTERED` is set when it begins."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        ENTERED.set()
+        OPEN.wait(60)
+
+
 class Gated(Half):
     """Answers as long as `OPEN` is set, and waits for it otherwise; `ENTERED` is set when it is asked."""
 

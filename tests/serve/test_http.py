@@ -1,5 +1,6 @@
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,52 @@ def test_an_error_says_where_and_when_to_come_back() -> None:
     response = error_response("no capacity", 503, path="$.x", request_id="r1")
     assert json.loads(response.body) == {"error": "no capacity", "path": "$.x", "request_id": "r1"}
     assert (b"retry-after", b"1") in response.headers
+
+
+def _late(*messages: Message) -> Any:
+    """Each message comes a turn of the loop later than it is asked for."""
+    rest = list(messages)
+
+    async def receive() -> Message:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return rest.pop(0)
+
+    return receive
+
+
+@pytest.mark.parametrize(
+    "messages", [[part(b"abcd")], [part(b"ab", True), part(b"cd")], [part(b"", True), part(b"abcd")]]
+)
+def test_a_body_may_come_later_than_its_headers(messages: list[Message]) -> None:
+    assert run(read_body({}, _late(*messages), limit_bytes=10, within_s=30)) == b"abcd"
+
+
+def test_what_was_waited_for_in_vain_is_given_up() -> None:
+    ended: list[str] = []
+
+    async def receive() -> Message:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("given up")
+        return part(b"")
+
+    with pytest.raises(DeadlineError):
+        run(read_body({b"content-length": b"4"}, receive, limit_bytes=10, within_s=0.01))
+    assert ended == ["given up"]
+
+
+def test_a_server_that_fails_to_receive_fails_the_request() -> None:
+    for turns in (0, 1):
+
+        async def receive(turns: int = turns) -> Message:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            raise ConnectionError("gone")
+
+        with pytest.raises(ConnectionError, match="gone"):
+            run(read_body({}, receive, limit_bytes=10, within_s=30))
 
 
 def test_whatever_is_not_available_says_when_to_come_back() -> None:

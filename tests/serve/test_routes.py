@@ -4,6 +4,7 @@ import pytest
 
 from mlops_ray.errors import ModelError, PredictionError
 from mlops_ray.serve import Applied
+from tests.serve import predictors
 from tests.serve.asgi_client import Reply, post
 from tests.serve.house import (
     BASE,
@@ -33,6 +34,36 @@ def test_a_newer_epoch_swaps_the_champion_and_keeps_the_previous_one_warm(open_d
     assert now_held == applied(2, 2)
     assert (now.json()["model_version"], now.json()["role"]) == ("2", "champion")
     assert (previous.json()["model_version"], previous.json()["role"]) == ("1", "direct")
+
+
+def test_a_route_that_takes_a_version_back_does_not_wait_until_it_is_loaded(
+    open_door: Open, register: Register
+) -> None:
+    register(lightgbm_model(5)), register(python_model("SlowToLoad"))
+    house = open_door(route(1, 1))
+
+    async def drive() -> tuple[Applied, Applied, Applied]:
+        predictors.ENTERED.clear()
+        predictors.OPEN.clear()
+        forward = asyncio.create_task(house.door.apply(route(2, 2, previous=1)))
+        try:
+            await asyncio.to_thread(predictors.ENTERED.wait, 60)
+            back = await house.door.apply(route(3, 1))
+        finally:
+            predictors.OPEN.set()
+        return back, await forward, house.door.applied
+
+    assert run(drive()) == (applied(3, 1),) * 3
+
+
+def test_a_version_is_loaded_once_for_all_that_ask_for_it(open_door: Open, register: Register) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1))
+
+    async def drive() -> list[Applied]:
+        return await asyncio.gather(*(house.door.apply(route(2, 2, previous=1)) for _ in range(3)))
+
+    assert run(drive()) == [applied(2, 2)] * 3
 
 
 def test_a_version_that_is_no_longer_kept_is_not_found(open_door: Open, register: Register) -> None:
