@@ -34,16 +34,17 @@ class Baseline:
 def baseline_of(spec: ModelSpec, workspace: Workspace, *, now_s: float, requests_per_s: float | None) -> Baseline:
     """The traffic of the last hour, or since it began; `requests_per_s` replaces what was seen."""
     log, since_s = RecordLog(Lake(workspace.lake), spec.name), now_s - _SEEN_S
-    served = log.served(since_s, ["row", "role", "error", "time_s"])
+    served = log.served(since_s, ["row", "assigned", "error", "time_s"])
     if served.num_rows:
-        served = served.filter((pc.field("row") == 0) & (pc.field("role") != "shadow"))
+        served = served.filter((pc.field("row") == 0) & pc.field("assigned").isin(["champion", "canary"]))
+    champions = served.filter(pc.field("assigned") == "champion") if served.num_rows else served
     labels = log.labels(since_s)
     span_s = max(1.0, now_s - pc.min(served["time_s"]).as_py()) if served.num_rows else _SEEN_S
     seen = served.num_rows / span_s if served.num_rows else None
-    errors = served.num_rows - served["error"].null_count if served.num_rows else 0
+    errors = champions.num_rows - champions["error"].null_count
     return Baseline(
         requests_per_s=requests_per_s if requests_per_s is not None else seen,
-        error_rate=errors / served.num_rows if served.num_rows else 0.0,
+        error_rate=errors / champions.num_rows if champions.num_rows else 0.0,
         labels_per_s=labels.num_rows / span_s if labels.num_rows else None,
         label_sd=float(np.std(labels["label"].to_numpy())) if labels.num_rows >= _LABELS_FOR_SD else None,
     )

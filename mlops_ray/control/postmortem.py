@@ -94,7 +94,9 @@ def read_postmortem(workspace: Workspace, store: Store, model: str, rollout_id: 
         raise NotFoundError(f"model {model!r} has no rollout {rollout_id or ''} that was rolled back; there is {known}")
     lake, folder = Lake(workspace.lake), _folder(model, chosen[-1].id)
     if not lake.exists(f"{folder}/{_REPORT}"):
-        raise NotFoundError(f"rollout {chosen[-1].id!r} has no post-mortem yet; the control actor writes it in seconds")
+        raise NotFoundError(
+            f"rollout {chosen[-1].id!r} has no post-mortem yet; the control actor writes it, seconds later"
+        )
     report: dict[str, Any] = json.loads(lake.read_bytes(f"{folder}/{_REPORT}"))
     return {**report, "uri": lake.uri_of(folder)}
 

@@ -138,16 +138,20 @@ def _rollout(record: RolloutRecord) -> dict[str, Any]:
 
 def _look_at(spec: ModelSpec, workspace: Workspace, sample_request: str, *, kept: bool) -> dict[str, str]:
     docs = f"{workspace.serve}/v2/models/{spec.name}/docs"
-    lineage = {"lineage": f"mlops-ray lineage {sample_request}", "report": f"{workspace.home}/report.json"}
+    commands = {
+        "lineage": f"mlops-ray lineage {sample_request}",
+        "post-mortem": f"mlops-ray postmortem {spec.name}",
+        "report": f"{workspace.home}/report.json",
+    }
     if kept:
-        return {"MLflow": workspace.mlflow_ui, "Ray": workspace.dashboard, "API docs": docs, **lineage}
+        return {"MLflow": workspace.mlflow_ui, "Ray": workspace.dashboard, "API docs": docs, **commands}
     again = f"mlops-ray up --home {workspace.home}"
     return {
         "the pages": f"{again}   (the champion comes back with it; then:)",
         "MLflow": "http://127.0.0.1:5000",
         "Ray": "http://127.0.0.1:8265",
         "API docs": f"http://127.0.0.1:8000/v2/models/{spec.name}/docs",
-        **lineage,
+        **commands,
     }
 
 

@@ -167,8 +167,8 @@ class _Scenario:
                 Phase.ROLLED_BACK,
                 timeout_s=180,
             )
-        with step("after", "the champion goes on"):
-            self._watch(3.0)
+        with step("after", "the champion goes on; what the bad version leaves is a post-mortem"):
+            self._await(lambda: self.store.events(kind="rollout.postmortem"), "the post-mortem", timeout_s=60)
 
     # -- what the steps are made of ------------------------------------------------------------------------------------
 

@@ -62,9 +62,14 @@ def test_all_at_once_compares_nothing() -> None:
 def test_the_baseline_is_what_was_served_in_the_last_hour(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     log = RecordLog(Lake(workspace.lake), "toy")
-    log.append_served("a-00000001", served(2, ["boom", None, None, None], 9900.0), 9900.0)
+    canarys = served(2, ["boom", "boom", None, None], 9900.0)
+    champions = served(2, ["boom", None, None, None], 9900.0).set_column(
+        canarys.schema.get_field_index("assigned"), "assigned", [["champion"] * 4]
+    )
+    for name, table in (("a-00000001", canarys), ("a-00000002", champions)):
+        log.append_served(name, table, 9900.0)
     found = baseline_of(toy_spec(), workspace, now_s=10_000.0, requests_per_s=None)
-    assert (found.requests_per_s, found.error_rate) == (0.04, 0.25)
+    assert (found.requests_per_s, found.error_rate) == (0.08, 0.25), "errors of a canary are not the champion's"
     assert baseline_of(toy_spec(), workspace, now_s=10_000.0, requests_per_s=7.0).requests_per_s == 7.0
 
 

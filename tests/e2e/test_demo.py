@@ -100,6 +100,13 @@ def test_the_audit_chain_verifies_afterwards(home: Path, report: dict[str, Any])
     assert verified.answer["events"] >= report["audit"]["events"] > 0
 
 
+def test_the_bad_version_leaves_a_post_mortem_with_its_errors(home: Path, report: dict[str, Any]) -> None:
+    left = mlops_ray("postmortem", "churn", cwd=ROOT, home=home)
+    assert (left.code, left.answer["version"]) == (0, 3), left.err
+    assert left.answer["rollout"] in {rollout["id"] for rollout in report["rollouts"]}
+    assert left.answer["errors"], "the bad version failed requests, and nobody wrote down why"
+
+
 def test_a_served_request_leads_back_to_all_that_made_it(home: Path, report: dict[str, Any]) -> None:
     lineage = mlops_ray("lineage", report["sample_request"], cwd=ROOT, home=home)
     assert lineage.code == 0, lineage.err
