@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import ray
@@ -19,8 +22,11 @@ from mlops_ray.serve.deployment_options import deployment_options
 from mlops_ray.serve.front_door import FrontDoor
 from mlops_ray.serve.grpc_service import GrpcMethods, ModelService, ServerService
 from mlops_ray.serve.health import check_predicting
+from mlops_ray.serve.hop_channel import HopChannel
+from mlops_ray.serve.hop_entrance import hop_path, new_hop_token
+from mlops_ray.serve.http_pool import HttpPool
 from mlops_ray.serve.memory_guard import start_memory_guard
-from mlops_ray.serve.messages import Question, Reply, as_reply, requests_of
+from mlops_ray.serve.messages import Question, Reply
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.packed_version import PackedVersion
@@ -38,6 +44,8 @@ __all__ = ["FRONT", "VERSION", "front_application", "server_application", "versi
 FRONT = "front"
 VERSION = "version"
 _POLL_S = 2.0
+_SWITCH_S = 0.0005
+_HERE = "127.0.0.1"  # each node with replicas has an ingress, which listens on all interfaces
 _log = logging.getLogger(__name__)
 
 
@@ -73,15 +81,20 @@ class _ActorMailbox:
         return await loop.run_in_executor(None, lambda: ray.get_actor(DRIFT_ACTOR, namespace=self._namespace))
 
 
-class _Channel:
-    """A version application, asked through its Serve handle."""
+class _VersionHandle:
+    """A version application, asked through its Serve handle; see `Handle`."""
 
     def __init__(self, model: str, version: int) -> None:
         self._handle = serve.get_deployment_handle(VERSION, app_name(model, version))
         self._ask: Any = None
 
-    async def __call__(self, question: Question) -> Reply:
-        """What a replica of the version answers."""
+    async def hop_token(self) -> str | None:
+        """See `Handle.hop_token`."""
+        token: str | None = await self._handle.hop_token.remote()
+        return token
+
+    async def ask(self, question: Question) -> Reply:
+        """See `Handle.ask`."""
         if self._ask is None:
             # Not before: options belong to the event loop they are made on. Arrays need no cloudpickle.
             self._ask = self._handle.options(
@@ -123,6 +136,7 @@ class _FrontReplica(GrpcMethods):
             access=Access.of(workspace, self._versions.store),
         )
         self.inference = ModelService(self._door, mlops_ray.__version__)
+        self._pool = HttpPool(_HERE, urlsplit(workspace.serve).port or 80)
         self._poller: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> FrontDoor:
@@ -137,7 +151,8 @@ class _FrontReplica(GrpcMethods):
         return asdict(await self._door.apply(RouteRecord(**route)))
 
     def _connect(self, version: int) -> RemoteVersion:
-        return PackedVersion(_Channel(self._versions.model, version))
+        model = self._versions.model
+        return PackedVersion(HopChannel(_VersionHandle(model, version), self._pool, hop_path(model, version)))
 
     async def _start(self) -> None:
         self._outbox.start()
@@ -160,7 +175,7 @@ class _FrontReplica(GrpcMethods):
 class _VersionReplica(GrpcMethods):
     """A replica of a version under delivery."""
 
-    def __init__(self, model: str, version: int, workspace_json: str) -> None:
+    def __init__(self, model: str, version: int, workspace_json: str, hop_token: str) -> None:
         workspace = Workspace.model_validate_json(workspace_json)
         self._versions = Versions(model, workspace)
         spec = self._versions.spec()
@@ -169,8 +184,16 @@ class _VersionReplica(GrpcMethods):
         self._outbox = _outbox(spec, workspace)
         loaded = self._versions.load(version)
         access = Access.of(workspace, self._versions.store)
+        # Serve's own ingress costs more than a handle.
+        self._hop_token = hop_token if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" else None
         self._door = VersionDoor(
-            model, spec.serve, model=loaded, outbox=self._outbox, startup=self._start, access=access
+            model,
+            spec.serve,
+            model=loaded,
+            outbox=self._outbox,
+            startup=self._start,
+            access=access,
+            hop_token=self._hop_token,
         )
         self.inference = ModelService(self._door, mlops_ray.__version__)
 
@@ -183,7 +206,11 @@ class _VersionReplica(GrpcMethods):
 
     async def predict_many(self, question: Question) -> Reply:
         """Scores for the front door."""
-        return as_reply(await self._door.predict_many(*requests_of(question)))
+        return await self._door.reply(question)
+
+    def hop_token(self) -> str | None:
+        """What the front door has to show over HTTP; None where it should not come that way."""
+        return self._hop_token
 
     async def _start(self) -> None:
         self._outbox.start()
@@ -221,7 +248,7 @@ def version_application(spec: ModelSpec, version: int, workspace: Workspace) -> 
     deployment = serve.deployment(serve.ingress()(_VersionReplica)).options(
         name=VERSION, **_options(spec.serve, version_scaling(spec))
     )
-    return deployment.bind(spec.name, version, workspace.model_dump_json())
+    return deployment.bind(spec.name, version, workspace.model_dump_json(), new_hop_token())
 
 
 def version_scaling(spec: ModelSpec) -> Autoscaling:
@@ -244,6 +271,8 @@ def _options(config: Serve, scaling: Autoscaling) -> dict[str, Any]:
 
 
 def _outbox(spec: ModelSpec, workspace: Workspace) -> Outbox:
+    # Hand-overs are made on another thread, and requests would wait for it by Python's own 5 ms at a time.
+    sys.setswitchinterval(_SWITCH_S)
     return Outbox(
         _ActorMailbox(spec.name, workspace.namespace),
         replica=serve.get_replica_context().replica_id.unique_id,

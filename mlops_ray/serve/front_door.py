@@ -24,6 +24,7 @@ from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.request import Rows
 from mlops_ray.serve.shadow_copies import ShadowCopies
 from mlops_ray.serve.versions import Versions
+from mlops_ray.serve.warm_versions import WarmVersions
 from mlops_ray.spec import Serve
 from mlops_ray.store import RouteRecord
 
@@ -99,10 +100,9 @@ class FrontDoor(ModelApp):
         self._keep_warm_s = keep_warm_s
         self._swaps = swaps
         self._applying = asyncio.Lock()
-        self._loading: dict[int, asyncio.Future[LoadedModel]] = {}
         assert route.champion is not None, "a front door opens when there is a champion"
-        champion = versions.load(route.champion)
-        self._warm = {champion.version: champion}  # touched on the event loop only
+        self._warm = WarmVersions(versions, route.champion)
+        (champion,) = self._warm.held
         self._state = _State(route, champion)
         self._front_digest = front_digest
 
@@ -128,28 +128,18 @@ class FrontDoor(ModelApp):
             return self.applied
         assert route.champion is not None, "a route without a champion is no news"
         # Not under the lock: a route that takes the version back must not wait until it is loaded.
-        champion = self._warm.get(route.champion) or await self._loaded(route.champion)
+        champion = await self._warm.load(route.champion)
         async with self._applying:
             state = self._state
             if not self._is_news(route):
                 return self.applied  # a newer one came first
             loop = asyncio.get_running_loop()
             canary = None if route.canary is None else await loop.run_in_executor(None, self._link, route.canary)
-            keep = {version: model for version, model in self._warm.items() if version == route.previous}
-            self._warm = {**keep, champion.version: champion}
+            self._warm.hold(champion, also=route.previous)
             self._state = _State(route, champion, canary, self._shadow(canary))
             if state.shadow is not None and state.shadow is not self._state.shadow:
                 state.shadow.close()
             return self.applied
-
-    async def _loaded(self, version: int) -> LoadedModel:
-        """A version, loaded once for all who ask for it meanwhile."""
-        loading = self._loading.get(version)
-        if loading is None:
-            load = asyncio.get_running_loop().run_in_executor(None, self._versions.load, version)
-            loading = self._loading[version] = load
-            load.add_done_callback(lambda _: self._loading.pop(version))
-        return await asyncio.shield(loading)
 
     def _is_news(self, route: RouteRecord) -> bool:
         state = self._state
@@ -163,7 +153,7 @@ class FrontDoor(ModelApp):
         """Let the previous champion go when it has been kept warm for long enough."""
         state = self._state
         if len(self._warm) > 1 and now_s - state.route.updated_s > self._keep_warm_s:
-            self._warm = {state.champion.version: state.champion}
+            self._warm.hold(state.champion)
 
     def _link(self, version: int) -> CanaryLink:
         state = self._state
@@ -190,7 +180,7 @@ class FrontDoor(ModelApp):
     def signatures(self) -> Mapping[int, Signature]:
         """The champion, and the previous one as long as it is kept warm."""
         champion = self._state.champion
-        others = {v: m.signature for v, m in self._warm.items() if v != champion.version}
+        others = {model.version: model.signature for model in self._warm.held if model is not champion}
         return {champion.version: champion.signature, **others}
 
     async def answer(self, body: Body, call: Call) -> Answer:

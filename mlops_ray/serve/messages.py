@@ -1,19 +1,34 @@
 """Many requests as few messages between replicas, each of bounded size; what the other side answers, apart again.
 
 A message is plain arrays and lists, so that it is made and read in microseconds: one matrix of all rows instead of one
-for each request.
+for each request. As bytes it is MessagePack, checked as it is read: nothing in it can run.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.serve.remote_version import Outcome
 
-__all__ = ["Part", "Question", "Reply", "as_question", "as_reply", "joined", "outcomes_of", "parcels", "requests_of"]
+__all__ = [
+    "Part",
+    "Question",
+    "Reply",
+    "as_question",
+    "as_reply",
+    "joined",
+    "outcomes_of",
+    "parcels",
+    "question_from_bytes",
+    "question_to_bytes",
+    "reply_from_bytes",
+    "reply_to_bytes",
+    "requests_of",
+]
 
 Matrix = NDArray[np.float64]
 Question = tuple[Matrix, list[int], list[float]]
@@ -115,3 +130,66 @@ def _apart(rows: NDArray[np.float64], counts: Sequence[int]) -> list[NDArray[np.
         return [rows]
     ends = np.cumsum(counts)
     return [rows[end - count : end] for end, count in zip(ends.tolist(), counts, strict=True)]
+
+
+class _QuestionBytes(msgspec.Struct, array_like=True):
+    """A question in transit; the rows one after the other as little-endian float64."""
+
+    rows: bytearray
+    columns: int
+    counts: list[int]
+    left_s: list[float]
+
+
+class _ReplyBytes(msgspec.Struct, array_like=True):
+    scores: bytearray
+    answered: list[bool]
+    errors: list[str | None]
+    queue_ms: list[float]
+    predict_ms: list[float]
+
+
+_FLOAT = np.dtype("<f8")
+_question_decoder = msgspec.msgpack.Decoder(_QuestionBytes)
+_reply_decoder = msgspec.msgpack.Decoder(_ReplyBytes)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def question_to_bytes(question: Question) -> bytes:
+    """The message as bytes; `question_from_bytes` reads it."""
+    rows, counts, left_s = question
+    return _encoder.encode(_QuestionBytes(_packed(rows), rows.shape[1], counts, left_s))
+
+
+def question_from_bytes(content: bytes) -> Question:
+    """The message in `content`; its rows may be written to.
+
+    Raises:
+        ValueError: there is none, or its parts do not fit each other.
+    """
+    read = _question_decoder.decode(content)
+    if len(read.counts) != len(read.left_s):
+        raise ValueError(f"expected a time for each of {len(read.counts)} requests, found {len(read.left_s)}")
+    rows = np.frombuffer(read.rows, dtype=_FLOAT).reshape(sum(read.counts), read.columns)
+    return rows, read.counts, read.left_s
+
+
+def reply_to_bytes(reply: Reply) -> bytes:
+    """The message as bytes; `reply_from_bytes` reads it."""
+    scores, answered, errors, queue_ms, predict_ms = reply
+    return _encoder.encode(_ReplyBytes(_packed(scores), answered, errors, queue_ms, predict_ms))
+
+
+def reply_from_bytes(content: bytes) -> Reply:
+    """The message in `content`; whether it answers the question is for `outcomes_of` to say.
+
+    Raises:
+        ValueError: there is none.
+    """
+    read = _reply_decoder.decode(content)
+    scores = np.frombuffer(read.scores, dtype=_FLOAT)
+    return scores, read.answered, read.errors, read.queue_ms, read.predict_ms
+
+
+def _packed(values: NDArray[np.float64]) -> bytearray:
+    return bytearray(np.ascontiguousarray(values, dtype=_FLOAT).data)

@@ -153,16 +153,18 @@ def _profile(served: Sequence[Served], reference: drift.ReferenceProfile) -> dri
 
 
 def _table(served: Sequence[Served], signature: Signature, captured: Captured) -> pa.Table:
-    counts = [len(s.scores) for s in served]
-
-    def repeat(values: Sequence[Any], dtype: Any) -> NDArray[Any]:
-        return np.repeat(np.array(values, dtype=dtype), counts)
-
     matrix = np.concatenate([s.matrix for s in served])
     scores = np.concatenate([s.scores for s in served])
+    # Most often each request has one row, and then its facts are those of the row: less work beside the requests.
+    counts = [len(s.scores) for s in served]
+    single = set(counts) == {1}
+
+    def repeat(values: Sequence[Any], dtype: Any) -> Any:
+        return values if single else np.repeat(np.array(values, dtype=dtype), counts)
+
     features = captured.features(signature, matrix)
     request_ids = [s.request_id for s in served]
-    row = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
+    row = np.concatenate([np.arange(n) for n in counts]) if not single else np.zeros(len(counts), np.int64)
     columns: list[Any] = [
         repeat(request_ids, object),
         row,
@@ -180,7 +182,7 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
         repeat([s.queue_ms for s in served], np.float64),
         repeat([s.predict_ms for s in served], np.float64),
         pa.array(scores, from_pandas=True),
-        pa.array(np.concatenate([_paired(s) for s in served]), from_pandas=True),
+        pa.array(_paired(served, len(scores)), from_pandas=True),
         features,
     ]
     schema = served_schema(features.type, captured.not_kept(signature))
@@ -188,5 +190,9 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _paired(served: Served) -> NDArray[np.float64]:
-    return np.full(len(served.scores), np.nan) if served.paired_scores is None else served.paired_scores
+def _paired(served: Sequence[Served], rows: int) -> NDArray[np.float64]:
+    if all(one.paired_scores is None for one in served):
+        return np.full(rows, np.nan)
+    return np.concatenate(
+        [np.full(len(s.scores), np.nan) if s.paired_scores is None else s.paired_scores for s in served]
+    )

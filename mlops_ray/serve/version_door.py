@@ -12,7 +12,10 @@ from mlops_ray.model import Signature
 from mlops_ray.serve.access import Access
 from mlops_ray.serve.answer import Answer, Body
 from mlops_ray.serve.call import Call
+from mlops_ray.serve.hop_entrance import HopEntrance, hop_path
+from mlops_ray.serve.http import Receive, Scope, Send, send_response
 from mlops_ray.serve.loaded import LoadedModel
+from mlops_ray.serve.messages import Question, Reply, as_reply, requests_of
 from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.recorder import Served
@@ -23,7 +26,10 @@ __all__ = ["VersionDoor"]
 
 
 class VersionDoor(ModelApp):
-    """Hosts exactly one version."""
+    """Hosts exactly one version.
+
+    With a `hop_token`, whoever shows it over HTTP is taken for the model's front door.
+    """
 
     def __init__(
         self,
@@ -34,10 +40,24 @@ class VersionDoor(ModelApp):
         outbox: Outbox,
         startup: Startup | None = None,
         access: Access | None = None,
+        hop_token: str | None = None,
     ) -> None:
         super().__init__(name, serve, startup=startup, access=access)
         self._model = model
         self._outbox = outbox
+        path = hop_path(name, model.version)
+        self._hop = None if hop_token is None else HopEntrance(path, hop_token, self.reply)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope; the front door's messages among them."""
+        if self._hop is not None and scope["type"] == "http" and scope["path"] == self._hop.path:
+            await send_response(send, await self._hop.respond(scope, receive))
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def reply(self, question: Question) -> Reply:
+        """What a message of the front door is answered."""
+        return as_reply(await self.predict_many(*requests_of(question)))
 
     async def predict_many(self, matrices: Sequence[NDArray[np.float64]], left_s: Sequence[float]) -> list[Outcome]:
         """An outcome for each request of the front door; see `RemoteVersion.predict_many`.

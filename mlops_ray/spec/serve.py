@@ -67,7 +67,7 @@ class Serve(Section):
     deadline_ms: float = Field(1000.0, gt=0, description="longest a request may take")
     canary_deadline_ms: float = Field(300.0, gt=0, description="after this the champion answers instead of the canary")
     canary_coalesce_ms: float = Field(
-        1.0, ge=0, le=100, description="requests for the canary travel together for so long; 0: one event-loop turn"
+        0.0, ge=0, le=100, description="requests for the canary travel together for so long; 0: one event-loop turn"
     )
     latency_objective_ms: float = Field(
         200.0, gt=0, description="in queue and model; slower answers count as bad events in a rollout"
