@@ -9,7 +9,7 @@ import io
 import json
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -77,20 +77,20 @@ class Cluster:
 
 def measure_delivery(
     parts: Sequence[str], workload: Workload, *, rounds: int, seconds: float
-) -> tuple[list[Row], list[Timing]]:
+) -> Iterator[tuple[list[Row], list[Timing]]]:
     """The parts that are asked for, one after another."""
+    measured: dict[str, Callable[[Cluster, int, float], list[Row]]] = {
+        "capture": _capture,
+        "canary": _canary,
+        "shadow": _shadow,
+        "arrow": _arrow,
+    }
     with Cluster.running(workload) as cluster:
-        rows: list[Row] = []
-        if "capture" in parts:
-            rows += _capture(cluster, rounds, seconds)
-        if "canary" in parts:
-            rows += _canary(cluster, rounds, seconds)
-        if "shadow" in parts:
-            rows += _shadow(cluster, rounds, seconds)
-        if "arrow" in parts:
-            rows += _arrow(cluster, rounds, seconds)
-        timings = _changes(cluster, times=rounds) if "changes" in parts else []
-    return rows, timings
+        for part in parts:
+            if part in measured:
+                yield measured[part](cluster, rounds, seconds), []
+        if "changes" in parts:
+            yield [], _changes(cluster, times=rounds)
 
 
 def _capture(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:

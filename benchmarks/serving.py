@@ -96,7 +96,7 @@ def merged(before: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[list[Row], list[Timing]]]:
-    """What the servers of each kind of part give, as soon as they have given it."""
+    """What each part gives, as soon as it has given it."""
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
         workload = make_workload(Path(folder), seed=7)
         if "throughput" in options.parts:
@@ -104,7 +104,7 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[list[Row], list[Tim
             yield measure_throughput(systems, workload, rounds=options.rounds, seconds=options.seconds), []
         parts = [part for part in options.parts if part in DELIVERY_PARTS]
         if parts:
-            yield measure_delivery(parts, workload, rounds=options.rounds, seconds=options.seconds)
+            yield from measure_delivery(parts, workload, rounds=options.rounds, seconds=options.seconds)
 
 
 def _bentoml_version() -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlparse
 
 import ray
 
+from mlops_ray.control.admin_app import AdminApp
 from mlops_ray.control.control_actor import ensure_control_actor
 from mlops_ray.errors import ClusterError
 from mlops_ray.monitor import ensure_drift_actor
@@ -64,7 +65,7 @@ def ensure_services(workspace: Workspace) -> None:
     Store(workspace.store).create()
     address = urlparse(workspace.serve)
     start_serve(address.hostname or "127.0.0.1", address.port or 8000, grpc_port=workspace.grpc_port)
-    RayHosting(workspace).ensure_server()
+    RayHosting(workspace).ensure_server(AdminApp)
     actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
     for name, actor in actors.items():
         try:

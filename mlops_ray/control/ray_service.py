@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from ray import serve
 
+from mlops_ray.control.admin_app import AdminApp
 from mlops_ray.control.control_actor import ensure_control_actor
 from mlops_ray.monitor import ensure_drift_actor
 from mlops_ray.serve import server_application
@@ -21,4 +22,4 @@ def server(arguments: Mapping[str, str]) -> serve.Application:
     Store(workspace.store).create()
     ensure_drift_actor(workspace)
     ensure_control_actor(workspace)
-    return server_application(workspace)
+    return server_application(workspace, AdminApp)

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,13 +33,21 @@ from mlops_ray.serve.packed_version import PackedVersion
 from mlops_ray.serve.recorder import Handover
 from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.replica_environment import replica_environment
-from mlops_ray.serve.server_app import ServerApp
+from mlops_ray.serve.server_app import App, ServerApp
 from mlops_ray.serve.version_door import VersionDoor
 from mlops_ray.serve.versions import Versions, app_name
 from mlops_ray.spec import DRIFT_ACTOR, Autoscaling, ModelSpec, Serve, Workspace
 from mlops_ray.store import RouteRecord, Store
 
-__all__ = ["FRONT", "VERSION", "front_application", "server_application", "version_application", "version_scaling"]
+__all__ = [
+    "FRONT",
+    "VERSION",
+    "MakeAdmin",
+    "front_application",
+    "server_application",
+    "version_application",
+    "version_scaling",
+]
 
 FRONT = "front"
 VERSION = "version"
@@ -47,6 +55,7 @@ _POLL_S = 2.0
 _SWITCH_S = 0.0005
 _HERE = "127.0.0.1"  # each node with replicas has an ingress, which listens on all interfaces
 _log = logging.getLogger(__name__)
+MakeAdmin = Callable[[Store, Access], App]
 
 
 class _ActorMailbox:
@@ -219,7 +228,7 @@ class _VersionReplica(GrpcMethods):
 class _ServerReplica(GrpcMethods):
     """Answers for the server as a whole."""
 
-    def __init__(self, workspace_json: str) -> None:
+    def __init__(self, workspace_json: str, admin: MakeAdmin | None) -> None:
         workspace = Workspace.model_validate_json(workspace_json)
         store = Store(workspace.store)
 
@@ -228,7 +237,9 @@ class _ServerReplica(GrpcMethods):
             deployed = [m.name for m in store.models() if (r := store.route(m.name)) is not None and r.champion]
             return {name: name in applications and applications[name].status == "RUNNING" for name in deployed}
 
-        self._app = ServerApp(mlops_ray.__version__, readiness, Access.of(workspace, store))
+        access = Access.of(workspace, store)
+        app = None if admin is None else admin(store, access)
+        self._app = ServerApp(mlops_ray.__version__, readiness, access, admin=app)
         self.inference = ServerService(self._app)
 
     def __serve_build_asgi_app__(self) -> ServerApp:
@@ -256,12 +267,12 @@ def version_scaling(spec: ModelSpec) -> Autoscaling:
     return spec.serve.autoscaling if spec.rollout.strategy == "blue-green" else spec.serve.canary_autoscaling
 
 
-def server_application(workspace: Workspace) -> serve.Application:
-    """The application of the server's own routes."""
+def server_application(workspace: Workspace, admin: MakeAdmin | None = None) -> serve.Application:
+    """The application of the server's own routes; `admin` makes what answers under `ADMIN`."""
     deployment = serve.deployment(serve.ingress()(_ServerReplica)).options(
         name="server", num_replicas=1, ray_actor_options={"num_cpus": 0}
     )
-    return deployment.bind(workspace.model_dump_json())
+    return deployment.bind(workspace.model_dump_json(), admin)
 
 
 def _options(config: Serve, scaling: Autoscaling) -> dict[str, Any]:

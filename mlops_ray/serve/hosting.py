@@ -13,7 +13,13 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from mlops_ray.errors import ClusterError
-from mlops_ray.serve.application import FRONT, front_application, server_application, version_application
+from mlops_ray.serve.application import (
+    FRONT,
+    MakeAdmin,
+    front_application,
+    server_application,
+    version_application,
+)
 from mlops_ray.serve.dead_replicas import DeadReplicas
 from mlops_ray.serve.front_door import Applied
 from mlops_ray.serve.obituaries import Obituaries
@@ -96,10 +102,10 @@ class RayHosting:
         self._obituaries.look({name for name, status in statuses.items() if status.unhealthy is not None})
         return statuses
 
-    def ensure_server(self) -> None:
-        """Deploy the routes of the server as a whole, once."""
+    def ensure_server(self, admin: MakeAdmin | None = None) -> None:
+        """Deploy the routes of the server as a whole, once; see `server_application`."""
         if _SERVER not in self.statuses():
-            _deploy(server_application(self._workspace), _SERVER, "/")
+            _deploy(server_application(self._workspace, admin), _SERVER, "/")
 
     def open_front(self, spec: ModelSpec) -> None:
         """See `Hosting.open_front`."""

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from mlops_ray.errors import RequestError
 from mlops_ray.serve.access import Access
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
 
-__all__ = ["EXTENSIONS", "ServerApp"]
+__all__ = ["ADMIN", "EXTENSIONS", "App", "ServerApp"]
 
+ADMIN = "/v2/admin"
+"""Where people steer."""
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data",)
 """Of the protocol."""
 _log = logging.getLogger(__name__)
@@ -21,19 +24,31 @@ class ServerApp:
     """Answers whatever no model's own application takes.
 
     `readiness` tells for each deployed model whether it answers; it may block, and is called on another thread.
-    `access` says who may ask; without it anybody may. Health is for load balancers, and needs no key.
+    `access` says who may ask; without it anybody may. Health is for load balancers, and needs no key. `admin` answers
+    what comes under `ADMIN`, and asks for keys itself.
     """
 
-    def __init__(self, version: str, readiness: Callable[[], Mapping[str, bool]], access: Access | None = None) -> None:
+    def __init__(
+        self,
+        version: str,
+        readiness: Callable[[], Mapping[str, bool]],
+        access: Access | None = None,
+        *,
+        admin: App | None = None,
+    ) -> None:
         self.version = version
         self._readiness = readiness
         self.access = access or Access()
+        self._admin = admin
         self._watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+            return
+        if self._admin is not None and f"{scope['path']}/".startswith(f"{ADMIN}/"):
+            await self._admin(scope, receive, send)
             return
         try:
             response = await self._respond(scope, scope["path"].rstrip("/"))
