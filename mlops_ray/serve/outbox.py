@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
+from functools import partial
 from typing import Any, Protocol
 
 from mlops_ray.errors import RequestError
@@ -16,6 +18,7 @@ __all__ = ["Mailbox", "Outbox"]
 _log = logging.getLogger(__name__)
 _LABELS_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 5.0
+_PAUSE_S = 0.003
 
 
 class Mailbox(Protocol):
@@ -60,7 +63,9 @@ class Outbox:
             paired = await with_paired_scores(self._taken)
             loop = asyncio.get_running_loop()
             try:
-                self._pending = deque(await loop.run_in_executor(None, self.recorder.handovers, paired))
+                # The requests answered meanwhile wait for a part of the work at most, not for all of it.
+                work = partial(self.recorder.handovers, paired, pause=_pause)
+                self._pending = deque(await loop.run_in_executor(None, work))
             except Exception as error:  # noqa: BLE001 - no delivery failed: these records would fail for ever
                 self.recorder.dropped_rows += sum(len(one.scores) for one in self._taken)
                 _log.error("records cannot be written, and are dropped: %s", _first_line(error))
@@ -102,6 +107,10 @@ class Outbox:
                 await self.flush()
             except Exception as error:  # noqa: BLE001 - the border to another process; the batch is offered again
                 _log.warning("records are kept for later: %s", _first_line(error))
+
+
+def _pause() -> None:
+    time.sleep(_PAUSE_S)
 
 
 def _first_line(error: Any) -> str:

@@ -1,7 +1,7 @@
 """What a replica remembers of the requests it answered, until it hands them to the drift actor."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = ["Handover", "Recorder", "Served"]
 
 _HOUR_S = 3600
 _BULK_ROOM = 0.5
+_AT_ONCE = 512  # requests
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
@@ -110,26 +111,31 @@ class Recorder:
         taken, self._served, self._rows, self._bytes = self._served, [], 0, 0
         return taken
 
-    def handovers(self, served: Sequence[Served]) -> list[Handover]:
+    def handovers(self, served: Sequence[Served], *, pause: Callable[[], None] = lambda: None) -> list[Handover]:
         """Columnar records of `served`, and the profile of what the champion answered: one for each champion they met.
 
         An hour after a failure to deliver, the records of two hours make two: a file of records lies in one hour.
-        Pure work: safe on any thread.
+        Pure work: safe on any thread. `pause` is called after each millisecond or so of it, for the sake of others.
         """
         batches: dict[tuple[int, int], list[Served]] = {}
         for one in served:
             batches.setdefault((one.encoded_by.version, int(one.time_s // _HOUR_S)), []).append(one)
-        return [self._handover(version, batch) for (version, _), batch in batches.items()]
+        return [self._handover(version, batch, pause) for (version, _), batch in batches.items()]
 
-    def _handover(self, version: int, served: Sequence[Served]) -> Handover:
+    def _handover(self, version: int, served: Sequence[Served], pause: Callable[[], None]) -> Handover:
         bundle = served[0].encoded_by.bundle
-        profile = _profile(served, bundle.reference)
+        profile, tables = drift.empty(bundle.reference), list[pa.Table]()
+        for start in range(0, len(served), _AT_ONCE):
+            part = served[start : start + _AT_ONCE]
+            profile = drift.merge(profile, _profile(part, bundle.reference))
+            tables.append(_table(part, bundle.signature, self._captured))
+            pause()
         dropped, copies = self._newly_dropped()
         return Handover(
             name=f"{self._replica}-{next(self._numbers):08d}",
             time_s=served[0].time_s,
             version=version,
-            records=_table(served, bundle.signature, self._captured),
+            records=pa.concat_tables(tables).combine_chunks(),
             profile=profile.to_bytes(),
             dropped=dropped,
             dropped_copies=copies,
