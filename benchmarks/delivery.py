@@ -7,6 +7,8 @@ them out.
 import base64
 import io
 import json
+import shutil
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +40,7 @@ _BULK_ROWS = 5_000
 _BULK_CONNECTIONS = 2
 _ARROW = "application/vnd.apache.arrow.stream"
 _SETTLES_S = 5.0  # HAProxy is reloaded when applications come and go, and closes connections then
+_DRAINS_S = 30.0  # 512 copies are queued at most, and a shadow manages 20 a second
 _RESOURCES = {"resources": {"cpus": 0.1}}
 
 
@@ -57,6 +60,12 @@ class Cluster:
         try:
             server.wait_until_right(workload)
             yield cls(Workspace.load(workload.folder / HOME, {}), workload, server)
+        except Exception as error:
+            server.stop()
+            kept = tempfile.mkdtemp(prefix="mlops-ray-bench-failed-")
+            shutil.copytree(workload.folder / HOME, kept, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+            error.add_note(f"the cluster's store and logs are kept in {kept}")
+            raise
         finally:
             server.stop()
 
@@ -133,7 +142,8 @@ def _shadow(cluster: Cluster, rounds: int, seconds: float) -> list[Row]:
     loads = {"no shadow": cluster.load(cluster.plain, seconds, rate=_SHADOW_RATE, connections=64)} | {
         name: cluster.load(model, seconds, rate=_SHADOW_RATE, connections=64) for name, model in shadowed
     }
-    rows = _in_turns(cluster, "shadow", loads, rounds)
+    # What was copied in the last turn would be computed in the next one.
+    rows = _in_turns(cluster, "shadow", loads, rounds, rest_s=_DRAINS_S)
     for _, model in shadowed:
         model.retire()
     return rows
@@ -203,10 +213,13 @@ def _gone_after_s(requests: Iterable[Request], undone_s: float, version: int) ->
     return round(max(0.0, *(r.ended_s - undone_s for r in requests if r.version == version)), 3)
 
 
-def _in_turns(cluster: Cluster, part: str, loads: Mapping[str, Load], rounds: int) -> list[Row]:
+def _in_turns(
+    cluster: Cluster, part: str, loads: Mapping[str, Load], rounds: int, *, rest_s: float = _SETTLES_S
+) -> list[Row]:
+    """Each load in turn, after a rest of so long before each round."""
     samples: dict[str, list[Sample]] = {name: [] for name in loads}
-    time.sleep(_SETTLES_S)
     for _ in range(rounds):
+        time.sleep(rest_s)
         for name, load in loads.items():
             samples[name].append(take_sample(name, load, cpu_s=cluster.server.cpu_s))
     return [Row.of(part, name, loads[name], samples[name]) for name in loads]

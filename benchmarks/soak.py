@@ -10,6 +10,7 @@ of the version that it names. Exit code 1 when a request got no right answer.
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -251,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     with tempfile.TemporaryDirectory(prefix="mlops-ray-soak-") as home:
         cluster = LocalCluster(Workspace.at(home))
+        report: dict[str, Any] = {"broken_promises": ["it did not come to its end"]}
         try:
             workspace = cluster.up(Ports.free(), cpus=4, mlflow_ui=False, progress=_say)
             report = run(
@@ -258,6 +260,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         finally:
             cluster.down()
+            if report["broken_promises"]:
+                kept = tempfile.mkdtemp(prefix="mlops-ray-soak-failed-")
+                shutil.copytree(home, kept, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+                _say(f"the cluster's store and logs are kept in {kept}")
     report = {**report, "machine": describe_machine(), "versions": describe_versions("mlops-ray", "ray", "lightgbm")}
     print(table([Row(**row) for row in report["rows"]]))
     print("\n".join(report["broken_promises"]) or "every request got the right answer")

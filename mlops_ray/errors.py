@@ -10,6 +10,7 @@ MlopsRayError
 │   └── CommitConflictError two writers met, and this one has to try again
 ├── ModelError              a model bundle that is damaged, unknown or cannot be loaded
 │   └── PredictionError     a loaded model that raised, or answered with something that is no prediction
+│       ├── AsleepError     a version without replicas, which scaled to zero and is being woken up
 │       └── DeadlineError   no answer before the answer was of no use any more (HTTP 504)
 │           └── HurriedError  the client gave less time than a version may take on its way
 ├── RequestError            an inference request that cannot be answered as sent (HTTP 4xx)
@@ -31,6 +32,7 @@ process borders.
 
 __all__ = [
     "AlertError",
+    "AsleepError",
     "AuditError",
     "ClusterError",
     "CommitConflictError",
@@ -95,6 +97,10 @@ class ModelError(MlopsRayError):
 
 class PredictionError(ModelError):
     """A loaded model that raised, or answered with something that is no prediction."""
+
+
+class AsleepError(PredictionError):
+    """A version that scaled to zero has no replica at the moment; says nothing about the version."""
 
 
 class DeadlineError(PredictionError):

@@ -1,11 +1,12 @@
 """The admin plane over HTTP, `/v2/admin/...`: what the commands that steer do, for keys with the role admin."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Annotated, Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -34,12 +35,14 @@ from mlops_ray.serve import (
     read_body,
     send_response,
 )
+from mlops_ray.spec import is_address
 from mlops_ray.store import Store
 
 __all__ = ["AdminApp"]
 
 _LIMIT_BYTES = 64 * 1024
 _WITHIN_S = 10.0
+_DIGITS = 9
 _STATUS: tuple[tuple[type[MlopsRayError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
@@ -55,7 +58,7 @@ class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
     by: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, lt=2**31)] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,15 @@ class _Ordered:
 
 
 _orders = msgspec.json.Decoder(_Order)
+_log = logging.getLogger(__name__)
 
 
 class AdminApp:
     """Answers people and their tools; every order is one transaction with one event of the audit chain.
 
-    In there an order is by the name of the key that was shown. Where keys are off (on this machine only), it is by
-    whom the body says. A body has to be sent as JSON and say so: no form of a foreign web page can do that.
+    In there an order is by the name of the key that was shown. Where keys are off, it is by whom the body says, and two
+    things keep foreign web pages out: a body has to say that it is JSON, which none of their forms can, and the host
+    has to be asked for by its address, which a name that was turned on this machine is not.
     """
 
     def __init__(self, store: Store, access: Access, *, clock: Callable[[], float] = time.time) -> None:
@@ -92,13 +97,18 @@ class AdminApp:
         except MlopsRayError as error:
             status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
             response = error_response(str(error), status)
+        except Exception:  # noqa: BLE001 - the border to a client, who gets no stack trace
+            _log.exception("an order was not carried out: %s %s", scope["method"], scope["path"])
+            response = error_response("the server failed to answer; its log says why", 500)
         await send_response(send, response)
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         headers: Headers = dict(scope["headers"])
         client = scope.get("client")
         caller = self._access.check(headers, "admin", peer=client[0] if client else "")
-        parts = [unquote(part) for part in scope["path"].removeprefix(ADMIN).split("/") if part]
+        if caller is None:
+            _refuse_names(headers)
+        parts = [part for part in scope["path"].removeprefix(ADMIN).split("/") if part]
         if scope["method"] in ("GET", "HEAD"):
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
             return json_response(await _aside(self._shown, parts, query))
@@ -133,6 +143,8 @@ class AdminApp:
 
     def _commanded(self, action: str, ordered: _Ordered) -> Any:
         told: dict[str, Any] = {"by": ordered.by, "reason": ordered.order.reason, "now_s": ordered.now_s}
+        if ordered.order.version is not None and action != "deploy":
+            raise RequestError(f"only deploy takes a version; {action} is about what runs", "$.version", status=422)
         if action == "deploy":
             spec = operations.stored_spec(self._store, ordered.model)
             version = ordered.order.version
@@ -146,8 +158,10 @@ class AdminApp:
         raise _unknown(["models", ordered.model, action])
 
     def _say(self, ordered: _Ordered, version: str, *, approved: bool) -> Any:
-        if not version.isdecimal():
+        if not version.isascii() or not version.isdecimal() or len(version) > _DIGITS:
             raise RequestError(f"expected the number of a version, found {version!r}", status=404)
+        if ordered.order.version is not None:
+            raise RequestError("the path says which version", "$.version", status=422)
         operations.approve(
             self._store,
             ordered.model,
@@ -158,6 +172,24 @@ class AdminApp:
             now_s=ordered.now_s,
         )
         return {"model": ordered.model, "version": int(version), "approved": approved, "by": ordered.by}
+
+
+def _refuse_names(headers: Headers) -> None:
+    """A page that has its own host's name point to this machine is asked for by that name, and comes from there.
+
+    Raises:
+        RequestError: 403, the host, or the page that asks, goes by a name.
+    """
+    asked = headers.get(b"host", b"localhost").decode("latin-1")
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    for url in (f"//{asked}", origin):
+        host = urlsplit(url).hostname
+        if host and host != "localhost" and not is_address(host):
+            raise RequestError(
+                f"where keys are off, the admin plane is asked for by address or as localhost, found {host!r}; "
+                "MLOPS_RAY_AUTH=on and a key allow any name",
+                status=403,
+            )
 
 
 async def _aside(work: Callable[..., Any], *arguments: Any) -> Any:

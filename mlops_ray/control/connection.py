@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-from urllib.parse import urlparse
 
 import ray
 
@@ -63,8 +62,8 @@ def ensure_services(workspace: Workspace) -> None:
         ClusterError: an actor does not start.
     """
     Store(workspace.store).create()
-    address = urlparse(workspace.serve)
-    start_serve(address.hostname or "127.0.0.1", address.port or 8000, grpc_port=workspace.grpc_port)
+    host, port = workspace.serve_address
+    start_serve(host, port, grpc_port=workspace.grpc_port)
     RayHosting(workspace).ensure_server(AdminApp)
     actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
     for name, actor in actors.items():

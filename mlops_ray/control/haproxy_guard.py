@@ -6,7 +6,9 @@ becomes HAProxy under the same process id, and leaves a guard behind:
 
 - When HAProxy has ended and nobody answers on its admin socket, the guard starts a stand-in with the same
   configuration, and ends Serve's manager of that HAProxy, which could not reload it any more: Serve makes a new one.
-- The first HAProxy of a manager goes on with the listeners and the configuration of the one that is there.
+- The first HAProxy of a manager goes on with the listeners and the configuration of the one that is there. So does a
+  reload without any route after one with some: a new manager that was told of nothing yet. (There is always a route
+  while a cluster is up: the server's own.)
 
 Only the standard library, nothing of this package: the file is run by itself, at every reload.
 """
@@ -33,7 +35,10 @@ def main(haproxy: str, arguments: list[str]) -> None:
     """Become HAProxy, started with `arguments`: `-f CONFIG` among them, and `-sf` when it is a reload."""
     config = Path(arguments[arguments.index("-f") + 1])
     if "-sf" in arguments:
-        shutil.copyfile(config, _kept(config))
+        if _has_routes(config) or not (_kept(config).exists() and _has_routes(_kept(config))):
+            shutil.copyfile(config, _kept(config))
+        else:
+            shutil.copyfile(_kept(config), config)
     else:
         arguments = [*arguments, *_take_over(config)]
     pid, manager = os.getpid(), os.getppid()
@@ -73,6 +78,10 @@ def _guard(haproxy: str, config: Path, *, pid: int, manager: int, options: list[
         time.sleep(_LOOK_S)
     if process is not None:
         process.kill()
+
+
+def _has_routes(config: Path) -> bool:
+    return re.search(r"^\s*use_backend \S+ if is_", config.read_text(), re.MULTILINE) is not None
 
 
 def _kept(config: Path) -> Path:

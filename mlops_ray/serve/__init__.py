@@ -3,7 +3,8 @@
 from mlops_ray.serve.access import Access
 from mlops_ray.serve.answer import Answer
 from mlops_ray.serve.application import server_application
-from mlops_ray.serve.front_door import Applied, FrontDoor
+from mlops_ray.serve.applied import Applied
+from mlops_ray.serve.front_door import FrontDoor
 from mlops_ray.serve.hosting import AppStatus, Hosting, RayHosting, start_serve
 from mlops_ray.serve.http import (
     Headers,

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import ray
@@ -34,8 +33,10 @@ from mlops_ray.serve.recorder import Handover
 from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.replica_environment import replica_environment
 from mlops_ray.serve.server_app import App, ServerApp
+from mlops_ray.serve.sleeping_version import SleepingVersion
 from mlops_ray.serve.version_door import VersionDoor
-from mlops_ray.serve.versions import Versions, app_name
+from mlops_ray.serve.version_handle import VERSION, VersionHandle
+from mlops_ray.serve.versions import Versions
 from mlops_ray.spec import DRIFT_ACTOR, Autoscaling, ModelSpec, Serve, Workspace
 from mlops_ray.store import RouteRecord, Store
 
@@ -50,10 +51,9 @@ __all__ = [
 ]
 
 FRONT = "front"
-VERSION = "version"
 _POLL_S = 2.0
 _SWITCH_S = 0.0005
-_HERE = "127.0.0.1"  # each node with replicas has an ingress, which listens on all interfaces
+_SHADOW_NICE = 15
 _log = logging.getLogger(__name__)
 MakeAdmin = Callable[[Store, Access], App]
 
@@ -90,34 +90,6 @@ class _ActorMailbox:
         return await loop.run_in_executor(None, lambda: ray.get_actor(DRIFT_ACTOR, namespace=self._namespace))
 
 
-class _VersionHandle:
-    """A version application, asked through its Serve handle; see `Handle`."""
-
-    def __init__(self, model: str, version: int) -> None:
-        self._handle = serve.get_deployment_handle(VERSION, app_name(model, version))
-        self._ask: Any = None
-
-    async def hop_token(self) -> str | None:
-        """See `Handle.hop_token`."""
-        token: str | None = await self._handle.hop_token.remote()
-        return token
-
-    async def ask(self, question: Question) -> Reply:
-        """See `Handle.ask`."""
-        if self._ask is None:
-            # Not before: options belong to the event loop they are made on. Arrays need no cloudpickle.
-            self._ask = self._handle.options(
-                method_name="predict_many", request_serialization="pickle", response_serialization="pickle"
-            )
-        response = self._ask.remote(question)
-        try:
-            reply: Reply = await response
-        except asyncio.CancelledError:
-            response.cancel()  # nobody waits for it
-            raise
-        return reply
-
-
 class _FrontReplica(GrpcMethods):
     """A champion's replica."""
 
@@ -145,7 +117,8 @@ class _FrontReplica(GrpcMethods):
             access=Access.of(workspace, self._versions.store),
         )
         self.inference = ModelService(self._door, mlops_ray.__version__)
-        self._pool = HttpPool(_HERE, urlsplit(workspace.serve).port or 80)
+        ingress = workspace.own_ingress
+        self._pool = HttpPool(*ingress) if ingress is not None else None
         self._poller: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> FrontDoor:
@@ -161,7 +134,13 @@ class _FrontReplica(GrpcMethods):
 
     def _connect(self, version: int) -> RemoteVersion:
         model = self._versions.model
-        return PackedVersion(HopChannel(_VersionHandle(model, version), self._pool, hop_path(model, version)))
+        handle = VersionHandle(model, version)
+        channel = HopChannel(handle, self._pool, hop_path(model, version)) if self._pool is not None else handle.ask
+        remote = PackedVersion(channel)
+        scaling = version_scaling(self._versions.spec())
+        if scaling.min_replicas > 0:
+            return remote
+        return SleepingVersion(remote, handle, quiet_s=scaling.downscale_delay_s / 2)
 
     async def _start(self) -> None:
         self._outbox.start()
@@ -190,6 +169,8 @@ class _VersionReplica(GrpcMethods):
         spec = self._versions.spec()
         self._serve = spec.serve
         start_memory_guard(spec.serve.memory_mb, who=f"replica of {model} version {version}")
+        if spec.rollout.strategy == "shadow":
+            os.nice(_SHADOW_NICE)  # nobody waits for its answers, and users do for those of its neighbours
         self._outbox = _outbox(spec, workspace)
         loaded = self._versions.load(version)
         access = Access.of(workspace, self._versions.store)

@@ -35,6 +35,11 @@ class CanaryLink:
         self._asks_again_s = 0.0
         self._compared: tuple[Signature, bool] | None = None
 
+    @property
+    def compared(self) -> bool:
+        """See `RemoteVersion.compared`."""
+        return self.remote.compared
+
     def reads_like(self, signature: Signature) -> bool:
         """Whether a matrix that this signature encoded is what the version wants."""
         if self._compared is None or self._compared[0] is not signature:
@@ -63,6 +68,7 @@ class CanaryLink:
         """Scores of a request's rows; half of the time `left_s` is for the champion, should there be none.
 
         Raises:
+            AsleepError: the version has no replica at the moment.
             HurriedError: the client gave less time than the version may take, and that was too little.
             PredictionError: the version failed, or was too late.
         """

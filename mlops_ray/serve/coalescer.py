@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.errors import DeadlineError, PredictionError
+from mlops_ray.errors import AsleepError, DeadlineError, PredictionError
 from mlops_ray.serve.predicted import Predicted
 from mlops_ray.serve.remote_version import RemoteVersion, predicted_of
 
@@ -55,6 +55,7 @@ class Coalescer:
         """Scores of the request's own rows (n, d), after at most `timeout_s`.
 
         Raises:
+            AsleepError: the version has no replica at the moment.
             DeadlineError: there was no answer in time.
             PredictionError: the version has failed.
         """
@@ -109,6 +110,10 @@ class Coalescer:
         except asyncio.CancelledError:
             self._fail(batch, "the call was cancelled")
             raise
+        except AsleepError as error:
+            for asked in batch:
+                _end(asked, error)
+            return
         except Exception as error:  # noqa: BLE001 - the border to another process; who waits must not wait in vain
             self._fail(batch, f"{type(error).__name__}: {error}")
             return

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from mlops_ray.errors import DeadlineError, HurriedError, PredictionError, RequestError
+from mlops_ray.errors import AsleepError, DeadlineError, HurriedError, PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.rollout import on_canary
 from mlops_ray.serve.access import Access
 from mlops_ray.serve.answer import Answer, Body
+from mlops_ray.serve.applied import Applied
 from mlops_ray.serve.call import Call
 from mlops_ray.serve.canary_link import CanaryLink
 from mlops_ray.serve.loaded import Decoders, LoadedModel
@@ -28,22 +29,9 @@ from mlops_ray.serve.warm_versions import WarmVersions
 from mlops_ray.spec import Serve
 from mlops_ray.store import RouteRecord
 
-__all__ = ["Applied", "FrontDoor"]
+__all__ = ["FrontDoor"]
 
 Connect = Callable[[int], RemoteVersion]
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What a replica holds, in answer to a route that was pushed."""
-
-    epoch: int
-    champion: int
-    canary: int | None
-    share: float
-    mirror: float = 0.0
-    front_digest: str = ""
-    """Of the `serve` section that the replica was started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +54,8 @@ class _Request(msgspec.Struct, frozen=True, gc=False):
     identity: str
     assigned: str
     call: Call
+    compared: bool = True
+    """Whether it is evidence in a rollout."""
 
     def chosen(self, purpose: str, share: float) -> bool:
         """Whether the request is of a share of all, the same in every process, and another one for each purpose."""
@@ -190,9 +180,13 @@ class FrontDoor(ModelApp):
         state = self._state
         rows = body.rows(state.champion.decoders)
         identity = rows.request_id or call.request_id or new_request_id()
-        if state.canary is None or not self._is_canarys(state, rows.unit or identity):
+        canary = state.canary
+        if canary is None:
             return await self._ask_champion(_Request(state, body, rows, identity, "champion", call))
-        return await self._ask_canary(state.canary, _Request(state, body, rows, identity, "canary", call))
+        compared = canary.compared  # for both sides alike
+        if not self._is_canarys(state, rows.unit or identity):
+            return await self._ask_champion(_Request(state, body, rows, identity, "champion", call, compared))
+        return await self._ask_canary(canary, _Request(state, body, rows, identity, "canary", call, compared))
 
     def _is_canarys(self, state: _State, unit: str) -> bool:
         return state.route.share > 0 and on_canary(unit, state.route.salt, state.route.share)
@@ -203,9 +197,9 @@ class FrontDoor(ModelApp):
             alike = canary.reads_like(request.state.champion.signature)
             matrix = request.rows.matrix if alike else await canary.read_aside(request.body)
             predicted = await canary.ask(matrix, left_s=request.call.left_s())
-        except HurriedError:
-            # No part of the comparison: the hop takes time that a champion in process does not need.
-            return await self._ask_champion(msgspec.structs.replace(request, assigned="direct"))
+        except (AsleepError, HurriedError):
+            # No part of the comparison: neither says anything about the version.
+            return await self._ask_champion(msgspec.structs.replace(request, compared=False))
         except PredictionError as failure:
             return await self._ask_champion(request, error=str(failure))
         return self._answered(request, "canary", canary.version, predicted)
@@ -256,7 +250,7 @@ class FrontDoor(ModelApp):
             version=version,
             role=role,
             assigned=request.assigned,
-            canary=state.canary.version if state.canary else 0,
+            canary=state.canary.version if state.canary and request.compared else 0,
             epoch=state.route.epoch,
             status=status,
             error=error,

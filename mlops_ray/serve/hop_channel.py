@@ -15,6 +15,7 @@ from mlops_ray.serve.messages import Question, Reply, question_to_bytes, reply_f
 __all__ = ["Handle", "HopChannel"]
 
 _RESTS_S = 5.0
+_RESTS_AT_MOST_S = 300.0
 
 
 class Handle(Protocol):
@@ -32,15 +33,16 @@ class Handle(Protocol):
 class HopChannel:
     """Sends messages; belongs to one event loop.
 
-    Whatever goes wrong on the way over HTTP, the handle is asked in its place: what it says is what counts for or
-    against the version. HTTP is left alone for a while then.
+    Whatever fails on the way over HTTP, the handle is asked in its place: what it says is what counts for or against
+    the version. HTTP is left alone for a while then, and for twice as long the next time; so it is after a call that
+    was given up, which may have been the way's fault or the version's.
     """
 
     def __init__(self, handle: Handle, pool: HttpPool, path: str, *, rests_s: float = _RESTS_S) -> None:
         self._handle = handle
         self._pool = pool
         self._path = path.encode()
-        self._rests_s = rests_s
+        self._shortest_rest_s = self._rests_s = rests_s
         self._headers: bytes | None = None
         self._again_s = 0.0
         self._finding: asyncio.Task[None] | None = None
@@ -50,8 +52,13 @@ class HopChannel:
         if self._headers is None:
             self._find_token()
         elif asyncio.get_running_loop().time() >= self._again_s:
-            reply = await self._over_http(question, self._headers)
+            try:
+                reply = await self._over_http(question, self._headers)
+            except asyncio.CancelledError:
+                self._rest()
+                raise
             if reply is not None:
+                self._rests_s = self._shortest_rest_s
                 return reply
             self._rest()
         return await self._handle.ask(question)
@@ -66,8 +73,11 @@ class HopChannel:
         return reply_from_bytes(answer.body) if answer.content_type == HOP else None
 
     def _rest(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._again_s:  # several calls that fail together are one failure
+            self._again_s = now_s + self._rests_s
+            self._rests_s = min(2 * self._rests_s, _RESTS_AT_MOST_S)
         self._headers = None
-        self._again_s = asyncio.get_running_loop().time() + self._rests_s
 
     def _find_token(self) -> None:
         """Ask for the token beside the requests, none of which has to wait for it."""

@@ -20,8 +20,8 @@ from mlops_ray.serve.application import (
     server_application,
     version_application,
 )
+from mlops_ray.serve.applied import Applied
 from mlops_ray.serve.dead_replicas import DeadReplicas
-from mlops_ray.serve.front_door import Applied
 from mlops_ray.serve.obituaries import Obituaries
 from mlops_ray.serve.versions import app_name
 from mlops_ray.spec import ModelSpec, Workspace

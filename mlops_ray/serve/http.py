@@ -162,5 +162,6 @@ async def _whole(message: Message, receive: Receive, limit_bytes: int) -> bytes:
 
 def _too_large(limit_bytes: int) -> RequestError:
     return RequestError(
-        f"the body is larger than the {limit_bytes} bytes that serve.max_body_bytes allows; send fewer rows", status=413
+        f"the body is larger than the {limit_bytes} bytes that are allowed here (serve.max_body_bytes for rows)",
+        status=413,
     )

@@ -101,9 +101,9 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> HttpAnswer:
         """Send a request and await its answer."""
+        self.heard = self.reusable = False
         if self._transport.is_closing():
             raise ConnectionResetError("the connection was closed while it was idle")
-        self.heard = self.reusable = False
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer

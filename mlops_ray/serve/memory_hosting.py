@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from mlops_ray.serve.front_door import Applied
+from mlops_ray.serve.applied import Applied
 from mlops_ray.serve.hosting import AppStatus
 from mlops_ray.serve.versions import app_name
 from mlops_ray.spec import ModelSpec

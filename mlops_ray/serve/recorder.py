@@ -1,7 +1,7 @@
 """What a replica remembers of the requests it answered, until it hands them to the drift actor."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = ["Handover", "Recorder", "Served"]
 _HOUR_S = 3600
 _BULK_ROOM = 0.5
 _AT_ONCE = 512  # requests
+_AT_ONCE_NUMBERS = 64 * 1024
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
@@ -115,7 +116,7 @@ class Recorder:
         """Columnar records of `served`, and the profile of what the champion answered: one for each champion they met.
 
         An hour after a failure to deliver, the records of two hours make two: a file of records lies in one hour.
-        Pure work: safe on any thread. `pause` is called after each millisecond or so of it, for the sake of others.
+        Pure work: safe on any thread. `pause` is called after each few milliseconds of it, for the sake of others.
         """
         batches: dict[tuple[int, int], list[Served]] = {}
         for one in served:
@@ -125,8 +126,7 @@ class Recorder:
     def _handover(self, version: int, served: Sequence[Served], pause: Callable[[], None]) -> Handover:
         bundle = served[0].encoded_by.bundle
         profile, tables = drift.empty(bundle.reference), list[pa.Table]()
-        for start in range(0, len(served), _AT_ONCE):
-            part = served[start : start + _AT_ONCE]
+        for part in _parts(served):
             profile = drift.merge(profile, _profile(part, bundle.reference))
             tables.append(_table(part, bundle.signature, self._captured))
             pause()
@@ -145,6 +145,18 @@ class Recorder:
         now, before = (self.dropped_rows, self.dropped_copies), self._reported
         self._reported = now
         return now[0] - before[0], now[1] - before[1]
+
+
+def _parts(served: Sequence[Served]) -> Iterator[list[Served]]:
+    """In order; a part is many small requests or a large one."""
+    part, numbers = list[Served](), 0
+    for one in served:
+        if part and (len(part) == _AT_ONCE or numbers + one.matrix.size > _AT_ONCE_NUMBERS):
+            yield part
+            part, numbers = [], 0
+        part.append(one)
+        numbers += one.matrix.size
+    yield part
 
 
 def _profile(served: Sequence[Served], reference: drift.ReferenceProfile) -> drift.Profile:

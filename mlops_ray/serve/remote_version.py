@@ -25,6 +25,14 @@ NO_ROOM: Outcome = (None, None, 0.0, 0.0)
 class RemoteVersion(Protocol):
     """Predictions of a version that lives in other processes."""
 
+    @property
+    def compared(self) -> bool:
+        """Whether what becomes of a request now is evidence, for it and for the champion beside it.
+
+        It is not while replicas may have gone for want of requests.
+        """
+        ...
+
     async def predict_many(self, matrices: Sequence[Matrix], left_s: Sequence[float]) -> Sequence[Outcome]:
         """One outcome for each request (n, d), in their order; `left_s` is how long each of them is of use.
 

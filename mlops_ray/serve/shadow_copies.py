@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.errors import PredictionError
+from mlops_ray.errors import AsleepError, PredictionError
 from mlops_ray.serve.answer import ArrowBody, Body
 from mlops_ray.serve.canary_link import CanaryLink
 from mlops_ray.serve.predicted import Predicted
@@ -136,6 +136,9 @@ class ShadowCopies:
             raise
         except TimeoutError:
             await self._unanswered(batch)
+            return
+        except AsleepError:
+            self._recorder.dropped_copies += len(batch)
             return
         except Exception as error:  # noqa: BLE001 - the border to another process
             outcomes = [(None, f"{self._who} failed: {type(error).__name__}: {error}", 0.0, 0.0)] * len(batch)

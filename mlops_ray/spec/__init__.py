@@ -47,7 +47,7 @@ from mlops_ray.spec.train import (
     Task,
     Train,
 )
-from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, without_password
+from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, is_address, without_password
 
 __all__ = [
     "AB",
@@ -100,6 +100,7 @@ __all__ = [
     "WebhookSink",
     "Window",
     "Workspace",
+    "is_address",
     "json_schema",
     "load_spec",
     "parse_spec",

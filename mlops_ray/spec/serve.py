@@ -19,6 +19,8 @@ class Autoscaling(Section):
     min_replicas: int = Field(1, ge=1, le=1000)
     max_replicas: int = Field(1, ge=1, le=1000)
     target_ongoing_requests: float = Field(8.0, gt=0, description="requests in flight per replica to aim at")
+    upscale_delay_s: float = Field(30.0, ge=0, le=3600, description="more replicas are wanted for so long first")
+    downscale_delay_s: float = Field(600.0, ge=1, le=86_400, description="fewer replicas are wanted for so long first")
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:

@@ -1,6 +1,7 @@
 """Where the outside systems are: one value, made of URLs only, so that a laptop and a cluster run the same code."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from pydantic import Field, ValidationError
 from mlops_ray.errors import SpecError
 from mlops_ray.spec.section import Section
 
-__all__ = ["CONTROL_ACTOR", "DRIFT_ACTOR", "Workspace", "without_password"]
+__all__ = ["CONTROL_ACTOR", "DRIFT_ACTOR", "Workspace", "is_address", "without_password"]
 
 # Names of the detached actors in the workspace's Ray namespace.
 CONTROL_ACTOR = "mlops_ray.control"
@@ -40,6 +41,27 @@ class Workspace(Section):
         "auto", description="API keys for requests to models; auto: on unless `serve` is a loopback address"
     )
     namespace: str = Field("mlops_ray", description="Ray namespace of the control and drift actors")
+
+    @property
+    def serve_address(self) -> tuple[str, int]:
+        """Host and port of Ray Serve's HTTP ingress."""
+        parts = urlsplit(self.serve)
+        return parts.hostname or "127.0.0.1", parts.port or 8000
+
+    @property
+    def own_ingress(self) -> tuple[str, int] | None:
+        """Host and port where a replica reaches the HTTP ingress of its own node.
+
+        None where a name stands for the ingress, or TLS before it: that may be another machine's.
+
+        >>> [Workspace.at("/x", serve=url).own_ingress for url in ("http://0.0.0.0:8000", "http://10.0.0.5:80")]
+        [('127.0.0.1', 8000), ('10.0.0.5', 80)]
+        >>> Workspace.at("/x", serve="https://models.example.org").own_ingress
+        """
+        host, port = self.serve_address
+        if not is_address(host) or not self.serve.startswith("http://"):
+            return None
+        return ("127.0.0.1" if ip_address(host).is_unspecified else host), port
 
     @classmethod
     def at(cls, home: str | Path, **changes: str) -> Self:
@@ -84,6 +106,19 @@ class Workspace(Section):
         temporary.touch(mode=0o600)  # the URLs may hold passwords
         temporary.write_text(self.model_dump_json(indent=2), encoding="utf-8")
         temporary.replace(root / _FILE)
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address, and no name.
+
+    >>> is_address("10.0.0.5"), is_address("::1"), is_address("localhost")
+    (True, True, False)
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def without_password(url: str) -> str:

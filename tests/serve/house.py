@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_ray.errors import AsleepError
 from mlops_ray.serve import FrontDoor, Versions
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
@@ -47,6 +48,7 @@ class RemoteVersion:
     answer: Remote
     calls: list[int] = field(default_factory=list)
     """Requests in each."""
+    compared: bool = True
 
     async def predict_many(self, matrices: Sequence[Matrix], left_s: Sequence[float]) -> list[Any]:
         assert len(matrices) == len(left_s)
@@ -109,6 +111,10 @@ async def with_canary(house: House, share: float, champion: int = 1, canary: int
 
 async def raises(_: Matrix) -> Any:
     raise ConnectionError("replica is gone")
+
+
+async def sleeps(_: Matrix) -> Any:
+    raise AsleepError("no replica")
 
 
 async def hangs(_: Matrix) -> Any:

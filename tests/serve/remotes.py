@@ -41,6 +41,7 @@ class ScriptedVersion:
     running: int = 0
     most_running: int = 0
     cancelled: int = 0
+    compared: bool = True
 
     async def predict_many(self, matrices: Sequence[Matrix], left_s: Sequence[float]) -> Any:
         act = self.acts[min(len(self.calls), len(self.acts) - 1)]

@@ -93,7 +93,6 @@ def test_a_column_may_be_of_any_type_that_holds_the_same_values(
         ({"amount": AMOUNT, "customer": pa.array([1.5, 2.5])}, "customer", "text or a whole number, found double"),
         ({"amount": AMOUNT, "customer": pa.array(["x" * 300, "y"])}, "customer", "at most 256 characters"),
     ],
-    ids=str,
 )
 def test_a_column_that_is_not_as_expected_is_named(columns: Any, path: str, says: str) -> None:
     error = refused(columns)
@@ -143,7 +142,7 @@ def test_rows_that_take_no_space_in_the_body_are_counted_all_the_same() -> None:
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])
 @pytest.mark.parametrize(
-    "columns", [{"amount": pa.array([0.0] * 5000)}, {"amount": AMOUNT, "plan": pa.array(["paid"] * 2)}], ids=str
+    "columns", [{"amount": pa.array([0.0] * 5000)}, {"amount": AMOUNT, "plan": pa.array(["paid"] * 2)}]
 )
 def test_a_compressed_stream_is_refused_before_it_grows(columns: dict[str, pa.Array], compression: str) -> None:
     error = refused(stream(columns, compression=compression))

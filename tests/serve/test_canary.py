@@ -18,8 +18,10 @@ from tests.serve.house import (
     answers_nothing,
     answers_why_not,
     first_column,
+    good,
     hangs,
     raises,
+    sleeps,
     with_canary,
 )
 from tests.serve.samples import SIGNATURE, Register, booster, lightgbm_model, python_model, record, route, run
@@ -194,7 +196,7 @@ def test_half_of_a_clients_time_is_left_for_the_champion(open_door: Open, regist
 
     assert {(reply.status, reply.json()["role"]) for reply in run(drive())} == {(200, "champion")}
     # A client in a hurry says nothing about the canary: neither is it paused, nor is the request part of the evidence.
-    assert [(kept.assigned, kept.role, kept.error) for kept in house.records()] == [("direct", "champion", None)] * 6
+    assert [(kept.canary, kept.role, kept.error) for kept in house.records()] == [(0, "champion", None)] * 6
 
 
 def test_a_larger_share_of_the_same_canary_keeps_what_is_known_of_it(open_door: Open, register: Register) -> None:
@@ -247,3 +249,22 @@ def test_a_canary_that_hangs_again_and_again_is_not_asked_for_a_moment(open_door
     assert [bool(s.error and "no answer within" in s.error) for s in kept] == [True] * 5 + [False] * 3
     assert all(s.error and "is not asked for a moment" in s.error for s in kept[5:])
     assert {s.assigned for s in kept} == {"canary"}
+
+
+@pytest.mark.parametrize("remote", [sleeps, good, raises])
+def test_beside_a_canary_that_may_sleep_nothing_is_compared(
+    open_door: Open, register: Register, remote: Remote
+) -> None:
+    register(lightgbm_model(5)), register(lightgbm_model(6))
+    house = open_door(route(1, 1), remote)
+
+    async def drive() -> set[int]:
+        await with_canary(house, 0.5)
+        house.remote.compared = False
+        return {(await house.predict(record(customer=f"u{i}"))).status for i in range(40)}
+
+    assert run(drive()) == {200}
+    records = house.records()
+    assert {(s.canary, s.status) for s in records} == {(0, 200)}
+    assert {s.assigned for s in records} == {"champion", "canary"}
+    assert len(house.remote.calls) == sum(s.assigned == "canary" for s in records), "it is asked, and so wakes up"

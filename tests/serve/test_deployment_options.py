@@ -20,7 +20,13 @@ def test_equal_bounds_are_a_number_of_replicas() -> None:
 
 def test_different_bounds_are_autoscaling() -> None:
     chosen = options(Autoscaling(min_replicas=2, max_replicas=5, target_ongoing_requests=4))
-    assert chosen["autoscaling_config"] == {"min_replicas": 2, "max_replicas": 5, "target_ongoing_requests": 4.0}
+    assert chosen["autoscaling_config"] == {
+        "min_replicas": 2,
+        "max_replicas": 5,
+        "target_ongoing_requests": 4.0,
+        "upscale_delay_s": 30.0,
+        "downscale_delay_s": 600.0,
+    }
     assert "num_replicas" not in chosen
 
 

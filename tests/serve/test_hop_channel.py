@@ -11,6 +11,7 @@ from mlops_ray.serve.http_pool import HttpAnswer
 from mlops_ray.serve.messages import Question, Reply, outcomes_of, question_to_bytes, reply_from_bytes
 from mlops_ray.serve.outbox import Outbox
 from tests.serve.asgi_client import post
+from tests.serve.fake_time import run_in_fake_time
 from tests.serve.samples import MODEL, Register, booster, lightgbm_model, run
 from tests.serve.test_outbox import Mailbox
 
@@ -94,17 +95,17 @@ def test_replicas_that_have_no_entrance_are_asked_by_handle(node: Node) -> None:
 )
 def test_where_http_fails_the_handle_is_asked_and_http_rests(node: Node, failure: OSError | HttpAnswer) -> None:
     async def story() -> None:
-        channel = channel_to(node, rests_s=0.05)
+        channel = channel_to(node)
         await ask(channel, 2)
         node.http_fails = failure
         await ask(channel, 5)
         assert (node.over_http, node.by_handle) == (1, 6)
         node.http_fails = None
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(6)
         await ask(channel, 3)
         assert (node.over_http, node.by_handle, node.tokens_asked) == (3, 7, 2)
 
-    run(story())
+    run_in_fake_time(story())
 
 
 def test_new_replicas_with_another_token_are_found_again(node: Node) -> None:
@@ -115,9 +116,33 @@ def test_new_replicas_with_another_token_are_found_again(node: Node) -> None:
         assert node.by_handle == 2  # 403 over HTTP
         node.token = TOKEN
         await ask(channel, 3)
-        assert node.over_http > 1
+        assert node.by_handle == 3, "once more while the new token is asked for, then no more"
 
     run(story())
+
+
+def test_a_call_over_http_that_was_given_up_sends_the_next_ones_by_handle(node: Node) -> None:
+    async def never(path: bytes, body: bytes, headers: bytes) -> HttpAnswer:
+        await asyncio.sleep(1e6)
+        raise AssertionError
+
+    async def story() -> None:
+        channel = channel_to(node, rests_s=5.0)
+        await ask(channel, 2)
+        node.post = never  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(channel(QUESTION), 0.3)
+        await ask(channel, 3)
+        assert node.by_handle == 4
+        await asyncio.sleep(6)
+        await ask(channel)  # asks for the token again
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(channel(QUESTION), 0.3)
+        await asyncio.sleep(6)
+        await ask(channel, 3)
+        assert node.by_handle == 8, "the second rest is twice as long"
+
+    run_in_fake_time(story())
 
 
 def test_a_version_that_fails_over_http_has_failed(node: Node) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_ray.errors import AsleepError
 from mlops_ray.model import InputColumn, Signature
 from mlops_ray.serve import Versions
 from mlops_ray.serve.answer import PlainBody
@@ -320,3 +321,14 @@ def test_a_call_is_made_in_nobodys_context(served: MakeServed) -> None:
 
     run_in_fake_time(story())
     assert seen == ["nobody's"]
+
+
+def test_copies_for_a_version_that_sleeps_are_dropped_and_counted(served: MakeServed) -> None:
+    shadow = Shadow()
+
+    async def asleep(matrices: Any, left_s: Any) -> Any:
+        raise AsleepError("no replica")
+
+    shadow.remote.predict_many = asleep  # type: ignore[method-assign]
+    assert shadow.after(served(1), served(2)) == []
+    assert shadow.recorder.dropped_copies == 2
