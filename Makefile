@@ -21,9 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/mlops-ray demo
 
-# Two processes: one has the cluster and all that waits for it, the other the rest.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest
 
 soak: setup
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --output benchmarks/results/soak.json

@@ -17,15 +17,6 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that start or use a cluster run in one: two would be one too many."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if item.get_closest_marker("slow") or "live" in fixtures or "ray_cluster" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-
-
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace that keeps everything under the test's own folder."""
