@@ -146,6 +146,8 @@ class AdminApp:
         if ordered.order.version is not None and action != "deploy":
             raise RequestError(f"only deploy takes a version; {action} is about what runs", "$.version", status=422)
         if action == "deploy":
+            if ordered.order.reason:
+                raise RequestError("a delivery is kept without a reason; leave it out", "$.reason", status=422)
             spec = operations.stored_spec(self._store, ordered.model)
             version = ordered.order.version
             return operations.deploy(self._store, spec, version=version, actor=ordered.by, now_s=ordered.now_s)

@@ -212,6 +212,13 @@ def test_with_a_key_the_host_may_go_by_any_name(admin_of: Callable[..., Admin], 
     assert run(get(admin.app, "/v2/admin/models", headers=headers)).status == 200
 
 
+def test_a_reason_is_refused_where_it_would_be_lost(admin: Admin, world: World) -> None:
+    before = world.kinds()
+    reply = admin.post("models/toy/deploy", {"reason": "new season"})
+    assert (reply.status, reply.json()["path"]) == (422, "$.reason")
+    assert world.kinds() == before
+
+
 @pytest.mark.parametrize("path", ["promote", "abort", "rollback", "undeploy", "versions/2/approve"])
 def test_a_version_is_refused_where_it_would_be_ignored(admin: Admin, world: World, path: str) -> None:
     rollout = under_way(world)
