@@ -4,15 +4,18 @@ Serve notices a killed HAProxy after three health checks, and the next one knows
 refused connections, then a second of 404. Serve runs this file in HAProxy's place (RAY_SERVE_HAPROXY_BINARY_PATH); it
 becomes HAProxy under the same process id, and leaves a guard behind:
 
-- When HAProxy has ended and nobody answers on its admin socket, the guard starts a stand-in with the same
-  configuration, and ends Serve's manager of that HAProxy, which could not reload it any more: Serve makes a new one.
+- When HAProxy has ended and nobody listens in its place, the guard starts a stand-in with the same configuration, and
+  ends Serve's manager of that HAProxy, which could not reload it any more: Serve makes a new one.
 - The first HAProxy of a manager goes on with the listeners and the configuration of the one that is there. So does a
   reload without any route after one with some: a new manager that was told of nothing yet. (There is always a route
   while a cluster is up: the server's own.)
+- One starts at a time. An HAProxy that cannot have its port takes the admin socket with it when it ends, and the one
+  that lives is reached no more: who lives is therefore told by who listens, and it is then taken over by signals.
 
 Only the standard library, nothing of this package: the file is run by itself, at every reload.
 """
 
+import fcntl
 import os
 import re
 import select
@@ -29,24 +32,46 @@ __all__ = ["main"]
 _SUCCESSOR_S = 60.0  # Serve takes seconds to make a new manager; longer only when it is being shut down
 _LOOK_S = 0.2
 _ANSWER_S = 2.0
+_START_S = 10.0  # an HAProxy listens within .1 s of its start
 
 
 def main(haproxy: str, arguments: list[str]) -> None:
     """Become HAProxy, started with `arguments`: `-f CONFIG` among them, and `-sf` when it is a reload."""
     config = Path(arguments[arguments.index("-f") + 1])
+    turn = _await_turn(config)
     if "-sf" in arguments:
         if _has_routes(config) or not (_kept(config).exists() and _has_routes(_kept(config))):
             shutil.copyfile(config, _kept(config))
         else:
             shutil.copyfile(_kept(config), config)
+        arguments = _reachable(config, arguments)
     else:
         arguments = [*arguments, *_take_over(config)]
     pid, manager = os.getpid(), os.getppid()
     if os.fork() == 0:
-        _leave_the_parents_files()
-        _guard(haproxy, config, pid=pid, manager=manager, options=[a for a in arguments if a in ("-db", "-dR")])
+        _leave_the_parents_files(turn)
+        command = [haproxy, *(a for a in arguments if a in ("-db", "-dR")), "-f", str(_kept(config))]
+        _guard(command, config, pid=pid, manager=manager, turn=turn)
         os._exit(0)
+    os.close(turn)
     os.execv(haproxy, [haproxy, *arguments])
+
+
+def _await_turn(config: Path) -> int:
+    """A lock, as a file descriptor: held from before an HAProxy is started until it listens."""
+    turn = os.open(config.with_name(f"{config.name}.turn"), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    return turn
+
+
+def _await_listener(config: Path, pid: int, process: int) -> bool:
+    """Wait until HAProxy `pid` listens, whose pidfd is `process`; false: it ended before, or did not come to it."""
+    until_s = time.monotonic() + _START_S
+    while time.monotonic() < until_s and not _ended(process):
+        if pid in _listeners(config):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _take_over(config: Path) -> list[str]:
@@ -56,28 +81,54 @@ def _take_over(config: Path) -> list[str]:
     shutil.copyfile(_kept(config), config)
     admin = _admin_socket(config)
     pid = _pid_behind(admin)
-    return [] if pid is None else ["-sf", str(pid), "-x", admin]
+    if pid is not None:
+        return ["-sf", str(pid), "-x", admin]
+    return ["-sf", *map(str, listeners)] if (listeners := _listeners(config)) else []
 
 
-def _guard(haproxy: str, config: Path, *, pid: int, manager: int, options: list[str]) -> None:
-    """Wait for the end of HAProxy `pid`; stand in for it unless another one took over."""
+def _reachable(config: Path, arguments: list[str]) -> list[str]:
+    """The arguments of a reload; an HAProxy without admin socket is asked by signals to make room."""
+    if "-x" not in arguments or _pid_behind(_admin_socket(config)) is not None:
+        return arguments
+    place = arguments.index("-x")
+    without = [*arguments[:place], *arguments[place + 2 :]]
+    first = without.index("-sf") + 1
+    return [*without[:first], *(str(p) for p in _listeners(config) if str(p) not in without), *without[first:]]
+
+
+def _guard(command: list[str], config: Path, *, pid: int, manager: int, turn: int) -> None:
+    """Wait for the end of HAProxy `pid`; stand in for it with `command` unless another one took over."""
     ours, managers, raylets = os.pidfd_open(pid), os.pidfd_open(manager), os.pidfd_open(_parent(manager))
+    _await_listener(config, pid, ours)
+    os.close(turn)
     select.select([ours], [], [])
-    command = [haproxy, *options, "-f", str(_kept(config))]
     until_s = time.monotonic() + _SUCCESSOR_S
     process = None
     while _kept(config).exists() and not _ended(raylets):
         if process is None or process.poll() is not None:
-            if _pid_behind(_admin_socket(config)) is not None:
+            process = _stand_in(command, config, managers)
+            if process is None:
                 return
-            process = subprocess.Popen(command)
-            if not _ended(managers):
-                signal.pidfd_send_signal(managers, signal.SIGKILL)
         elif time.monotonic() > until_s:
             _kept(config).unlink()
         time.sleep(_LOOK_S)
     if process is not None:
         process.kill()
+
+
+def _stand_in(command: list[str], config: Path, managers: int) -> subprocess.Popen[bytes] | None:
+    """Start an HAProxy and end the manager that cannot reload it; None: another one listens."""
+    turn = _await_turn(config)
+    try:
+        if _listeners(config):
+            return None
+        process = subprocess.Popen(command)
+        listens = _await_listener(config, process.pid, os.pidfd_open(process.pid))
+    finally:
+        os.close(turn)
+    if listens and not _ended(managers):
+        signal.pidfd_send_signal(managers, signal.SIGKILL)
+    return process
 
 
 def _has_routes(config: Path) -> bool:
@@ -108,6 +159,48 @@ def _pid_behind(admin: str) -> int | None:
     return int(found[0]) if found else None
 
 
+def _listeners(config: Path) -> list[int]:
+    """The HAProxys of this configuration that listen on its ports."""
+    sockets = _listening_sockets(_ports(config))
+    found = []
+    for process in Path("/proc").iterdir() if sockets else ():
+        if process.name.isdigit() and _is_haproxy_of(config, process) and sockets & _open_files(process):
+            found.append(int(process.name))
+    return found
+
+
+def _ports(config: Path) -> set[int]:
+    text = _kept(config).read_text() if _kept(config).exists() else config.read_text()
+    return {int(port) for port in re.findall(r"^\s*bind \S*:(\d+)", text, re.MULTILINE)}
+
+
+def _listening_sockets(ports: set[int]) -> set[str]:
+    """As the links in /proc/PID/fd name them; formats: proc_net_tcp of the kernel's documentation."""
+    sockets = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) in ports:
+                sockets.add(f"socket:[{fields[9]}]")
+    return sockets
+
+
+def _is_haproxy_of(config: Path, process: Path) -> bool:
+    try:
+        arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    own = {str(config), str(_kept(config))}
+    return "python" not in Path(arguments[0]).name and not own.isdisjoint(arguments)
+
+
+def _open_files(process: Path) -> set[str]:
+    try:
+        return {os.readlink(file) for file in (process / "fd").iterdir()}
+    except OSError:  # it has ended meanwhile
+        return set()
+
+
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -117,13 +210,14 @@ def _ended(process: int) -> bool:
     return bool(select.select([process], [], [], 0)[0])
 
 
-def _leave_the_parents_files() -> None:
-    """A guard outlives its HAProxy and the manager, and holds nothing of theirs open."""
+def _leave_the_parents_files(turn: int) -> None:
+    """A guard outlives its HAProxy and the manager, and holds nothing of theirs open but the lock `turn`."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
-    os.closerange(3, 4096)
+    os.closerange(3, turn)
+    os.closerange(turn + 1, 4096)
 
 
 if __name__ == "__main__":

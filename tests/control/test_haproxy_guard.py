@@ -56,9 +56,9 @@ class Node:
         """What a new manager starts with: an HAProxy that knows no route."""
         self._start(_NO_ROUTE, "")
 
-    def reload(self, text: str) -> None:
-        """A graceful reload with routes, as a manager does it."""
-        self._start(text, f"-sf {self.pid} -x {self.folder}/admin.sock")
+    def reload(self, text: str, *, after: int | None = None) -> None:
+        """A graceful reload with routes, as a manager does it that started the HAProxy `after`."""
+        self._start(text, f"-sf {after or self.pid} -x {self.folder}/admin.sock")
 
     @property
     def pid(self) -> int:
@@ -90,6 +90,13 @@ class Node:
         for process in running:
             process.kill()
         return len(running)
+
+    def lose_admin_socket(self) -> None:
+        """As by an HAProxy that cannot have the port, and takes the admin socket with it."""
+        config = self.folder / "haproxy.cfg"
+        assert subprocess.run([_HAPROXY, "-db", "-dR", "-f", str(config)], capture_output=True, check=False).returncode
+        with pytest.raises(ConnectionRefusedError):
+            _ = self.pid
 
     def _start(self, text: str, options: str) -> None:
         config = self.folder / "haproxy.cfg"
@@ -175,6 +182,28 @@ def test_a_reload_is_no_reason_to_stand_in(node: Node) -> None:
     # The new HAProxy and its guard: the old ones are gone.
     _until(lambda: len(node.processes()) == 2)
     assert node.manager.is_running()
+
+
+def test_the_one_that_listens_is_taken_over_when_its_admin_socket_was_lost(node: Node) -> None:
+    before = node.pid
+    node.lose_admin_socket()
+    node.reload("two", after=before)
+    _until(lambda: node.says() == "two")
+    node.lose_admin_socket()
+    node.new_manager()
+    node.first()
+    _until(lambda: len(node.processes()) == 2)
+    assert node.says() == "two"
+    assert node.manager.is_running()
+
+
+def test_one_of_several_guards_stands_in_and_the_admin_socket_stays(node: Node) -> None:
+    before = node.pid
+    os.kill(before, signal.SIGKILL)
+    node.new_manager()  # before anybody has noticed
+    node.first()
+    _until(lambda: node.says() == "one")
+    _until(lambda: node.pid != before)
 
 
 def test_nothing_is_left_when_the_node_ends(node: Node) -> None:
