@@ -1,5 +1,6 @@
-# The two commands of the README are `make demo` and `make test`; both prepare .venv first. `make soak` sends steady
-# traffic through deliveries and kills for MINUTES; `make bench` measures serving against other ways to serve a model.
+# The two commands of the README are `make demo` and `make test`; both prepare .venv first. `make test-slow` runs the
+# end-to-end tests that `make test` leaves out. `make soak` sends steady traffic through deliveries and kills for MINUTES;
+# `make bench` measures serving against other ways to serve a model.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ BENCH := .venv-bench
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test soak bench bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak bench bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -22,7 +23,10 @@ demo: setup
 	$(BIN)/mlops-ray demo
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: setup
+	$(BIN)/pytest -m slow
 
 soak: setup
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --output benchmarks/results/soak.json
