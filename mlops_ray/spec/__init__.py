@@ -31,6 +31,7 @@ from mlops_ray.spec.rollout import (
     Strategy,
 )
 from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve
+from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql
 from mlops_ray.spec.template import spec_template
 from mlops_ray.spec.train import (
     METRICS,
@@ -65,10 +66,13 @@ __all__ = [
     "CapturePolicy",
     "Checks",
     "Choice",
+    "Csv",
     "Data",
     "Decay",
+    "Events",
     "Feature",
     "FeatureType",
+    "FileFormat",
     "Gate",
     "Guards",
     "Holdout",
@@ -92,6 +96,7 @@ __all__ = [
     "SearchDimension",
     "Serve",
     "Shadow",
+    "Sql",
     "Step",
     "Strategy",
     "Task",
@@ -101,6 +106,7 @@ __all__ = [
     "Window",
     "Workspace",
     "is_address",
+    "is_sql",
     "json_schema",
     "load_spec",
     "parse_spec",
