@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
-from sqlalchemy import DateTime, bindparam, column, create_engine, literal_column, or_, select, text
+from sqlalchemy import DateTime, Select, bindparam, column, create_engine, literal_column, or_, select, text
 from sqlalchemy.engine import Engine, Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.sql import Executable
@@ -62,7 +62,7 @@ def sql_source(source: str, sql: Sql, history: tuple[SourceObject, ...]) -> Sour
 
     The identity is complete only when the rows were read: then it has their digest, and the largest cursor.
     """
-    uri = f"{make_url(source).set(password=None).render_as_string()}#{' '.join(sql.select.split())}"
+    uri = f"{make_url(source)._replace(password=None).render_as_string()}#{' '.join(sql.select.split())}"
     if sql.cursor is None:
         return SourceObject(uri, None, "", 0, "")
     before = [s for s in history if s.uri == uri and s.version_id is not None]
@@ -105,17 +105,17 @@ class SqlRows:
         digest, upto = _RowsDigest(), self._after
         with _connected(self.url, self.source.uri) as engine, engine.connect() as connection:
             options = {"stream_results": True, "max_row_buffer": _BATCH_ROWS}
-            result = connection.execution_options(**options).execute(self._statement())
-            names = list(result.keys())
-            self._check(names)
-            digest.add_names(names)
-            for part in result.partitions(_BATCH_ROWS):
-                digest.add(part)
-                if self.sql.cursor is not None:
-                    upto = self._largest(upto, part, names.index(self.sql.cursor))
-                self.rows += len(part)
-                cells = zip(*part, strict=True)
-                yield table_of_cells(dict(zip(names, cells, strict=True)), kinds)
+            with connection.execution_options(**options).execute(self._statement()) as result:
+                names = list(result.keys())
+                self._check(names)
+                digest.add_names(names)
+                for part in result.partitions(_BATCH_ROWS):
+                    digest.add(part)
+                    if self.sql.cursor is not None:
+                        upto = self._largest(upto, part, names.index(self.sql.cursor))
+                    self.rows += len(part)
+                    cells = zip(*part, strict=True)
+                    yield table_of_cells(dict(zip(names, cells, strict=True)), kinds)
         self._complete(digest, upto)
 
     @property
@@ -127,7 +127,7 @@ class SqlRows:
         if self.sql.cursor is None:
             return query
         batch = query.columns(column(self.sql.cursor)).subquery("batch")
-        rows = select(literal_column("*")).select_from(batch)
+        rows: Select[Any] = select(literal_column("*")).select_from(batch)
         after = self._after
         if after is None:
             return rows

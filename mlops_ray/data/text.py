@@ -33,8 +33,9 @@ _Parsed = tuple[pa.Array, tuple[tuple[str, Mask], ...]]
 
 
 def _floats(texts: pa.Array) -> _Parsed:
+    problems: list[tuple[str, Mask]] = []
     try:  # a column is nearly always clean, and then this is quick
-        values, problems = pc.cast(texts, pa.float64()), []
+        values = pc.cast(texts, pa.float64())
     except pa.ArrowInvalid:
         values, problems = _one_by_one(texts, _float, pa.float64(), "not a number")
     infinite = pc.invert(pc.is_finite(values))

@@ -48,13 +48,25 @@ from mlops_ray.spec.train import (
     Task,
     Train,
 )
-from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, is_address, without_password
+from mlops_ray.spec.workspace import (
+    CONTROL_ACTOR,
+    DRIFT_ACTOR,
+    GLUE,
+    REST,
+    Workspace,
+    is_address,
+    is_glue,
+    is_rest,
+    without_password,
+)
 
 __all__ = [
     "AB",
     "CONTROL_ACTOR",
     "DRIFT_ACTOR",
+    "GLUE",
     "METRICS",
+    "REST",
     "AlertSink",
     "Analysis",
     "Approval",
@@ -106,6 +118,8 @@ __all__ = [
     "Window",
     "Workspace",
     "is_address",
+    "is_glue",
+    "is_rest",
     "is_sql",
     "json_schema",
     "load_spec",

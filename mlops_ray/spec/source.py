@@ -3,13 +3,13 @@
 import codecs
 import re
 from typing import Literal, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from mlops_ray.spec.section import Section
 
-__all__ = ["Csv", "Events", "FileFormat", "Sql", "is_sql", "literal_secret"]
+__all__ = ["Csv", "Events", "FileFormat", "Sql", "is_sql", "literal_secret", "secrets_in"]
 
 FileFormat = Literal["parquet", "csv", "jsonl"]
 
@@ -35,8 +35,18 @@ def literal_secret(url: str) -> bool:
     (True, False)
     """
     parts = urlsplit(url)
-    query = [value for key, value in parse_qsl(parts.query) if any(word in key.lower() for word in _SECRET_KEYS)]
-    return any(value and not _FROM_ENVIRONMENT.fullmatch(value) for value in (parts.password, *query))
+    secrets = (parts.password, *secrets_in(parts.query))
+    return any(value and not _FROM_ENVIRONMENT.fullmatch(value) for value in secrets)
+
+
+def secrets_in(query: str) -> tuple[str, ...]:
+    """The passwords and tokens in the query of a URL, as they are written there.
+
+    >>> secrets_in("warehouse=main&token=a%20b&credential=me:pw")
+    ('a%20b', 'me:pw')
+    """
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return tuple(value for key, _, value in pairs if value and any(word in key.lower() for word in _SECRET_KEYS))
 
 
 class Csv(Section):

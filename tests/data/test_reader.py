@@ -57,7 +57,8 @@ def test_compressed_csv_is_read_alike(name: str) -> None:
 def test_a_csv_file_larger_than_a_block_is_read_whole(tmp_path: Path) -> None:
     rows = 700_000
     pc.write_csv(pa.table({"a": range(rows), "c": ["text of some length"] * rows, "y": [1] * rows}), tmp_path / "x.csv")
-    found = list(read_part((tmp_path / "x.csv").open("rb"), Part(_source("x.csv"), 0, 1), COLUMNS, Csv()))
+    with (tmp_path / "x.csv").open("rb") as stream:
+        found = list(read_part(stream, Part(_source("x.csv"), 0, 1), COLUMNS, Csv()))
     assert len(found) > 1
     assert pa.concat_tables(found)["a"].to_pylist() == [str(i) for i in range(rows)]
 
