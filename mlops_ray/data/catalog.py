@@ -66,7 +66,7 @@ def open_catalog(catalog: str, lake: Lake, *, attempts: int = 5) -> Catalog:
         ) as error:  # of two processes that make the same tables, the second finds them when it looks again
             problem = str(error.orig)
     raise DataError(
-        f"catalog {url.render_as_string()}: expected a database that can be opened, found: {problem.strip()}"
+        f"catalog {without_password(catalog)}: expected a database that can be opened, found: {problem.strip()}"
     )
 
 

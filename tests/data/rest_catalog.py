@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
     catalog: Catalog
     lock: threading.Lock
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         return
 
     def do_GET(self) -> None:
