@@ -216,7 +216,8 @@ def _connected(url: str, shown: str) -> Iterator[Engine]:
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SourceError(f"{shown}: expected a database there is a driver for, found none: {error}") from None
     database = engine.url.database
-    if engine.url.get_backend_name() == "sqlite" and database and not Path(database).exists():
+    is_file = engine.url.get_backend_name() == "sqlite" and database and not database.startswith(("file:", ":"))
+    if is_file and not Path(str(database)).exists():
         raise SourceError(f"{shown}: expected a database file, found nothing")  # SQLite would make an empty one
     try:
         yield engine
