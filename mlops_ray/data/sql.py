@@ -123,7 +123,8 @@ class SqlRows:
         return SqlRange.from_text(self.source.version_id).after if self.source.version_id is not None else None
 
     def _statement(self) -> Executable:
-        query = text(self.sql.select.replace(":", r"\:"))  # else :name would be a parameter
+        # Else :name would be a parameter, and a comment at the end would go on.
+        query = text(self.sql.select.replace(":", r"\:") + "\n")
         if self.sql.cursor is None:
             return query
         batch = query.columns(column(self.sql.cursor)).subquery("batch")

@@ -142,8 +142,9 @@ def test_a_query_that_cannot_be_read_is_named(database: str, statement: str, cur
         list(rows_of(database, statement, cursor=cursor).tables({}))
 
 
-def test_colons_in_a_query_are_the_databases_own(database: str) -> None:
-    (table,) = rows_of(database, "SELECT 'a:b' AS a").tables({"a": "category"})
+def test_colons_percents_and_comments_in_a_query_are_the_databases_own(database: str) -> None:
+    rows = rows_of(database, "SELECT 'a:b' AS a WHERE 'ab' LIKE 'a%' -- all", cursor="a")
+    (table,) = rows.tables({"a": "category"})
     assert table["a"].to_pylist() == ["a:b"]
 
 
