@@ -8,7 +8,7 @@ BENCH := .venv-bench
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak bench bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak bench bench-data bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,9 @@ soak: setup
 
 bench: setup bench-setup
 	$(BIN)/python -m benchmarks.serving --output benchmarks/results/serving.json
+
+bench-data: setup
+	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
 
 bench-setup: $(BENCH)/.setup-done
 

@@ -3,7 +3,7 @@
 MlopsRayError
 ├── SpecError               a spec or workspace file that cannot be used as written
 ├── DataError
-│   ├── SourceError         a raw file that is missing, truncated or not Parquet
+│   ├── SourceError         a raw file or database that is missing, damaged or not in its format
 │   ├── SchemaError         a column that is missing or of another type
 │   ├── ValidationError     a batch that breaks a blocking check (empty, too many bad rows, one class)
 │   ├── UnknownVersionError a dataset reference that names nothing, or something expired
@@ -72,7 +72,7 @@ class DataError(MlopsRayError):
 
 
 class SourceError(DataError):
-    """A raw file that is missing, truncated or not Parquet."""
+    """A raw file or database that is missing, damaged or not in its format."""
 
 
 class SchemaError(DataError):

@@ -1,4 +1,4 @@
-"""Versioned data: raw Parquet in, every row checked, immutable versions of an Iceberg table out."""
+"""Versioned data: raw files and rows in, every row checked, immutable versions of an Iceberg table out."""
 
 from mlops_ray.data.ingest import IngestResult, ingest
 from mlops_ray.data.read import load_version, read_version

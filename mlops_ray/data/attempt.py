@@ -13,8 +13,10 @@ from pyiceberg.table.metadata import TableMetadata
 
 from mlops_ray.data.catalog import location_of
 from mlops_ray.data.column import columns_of
+from mlops_ray.data.listing import format_of
 from mlops_ray.data.ray_data import run_tasks
 from mlops_ray.data.source import SourceObject
+from mlops_ray.data.sql import resolved_url
 from mlops_ray.data.statistics import BatchStatistics, check_batch, merge, repeated_keys
 from mlops_ray.data.task import Outcome, Task
 from mlops_ray.data.work import plan_work
@@ -73,7 +75,8 @@ class Attempt:
         known: dict[str, frozenset[str]] = {}
         for source in history:
             known[source.uri] = known.get(source.uri, frozenset()) | {source.sha256}
-        works = plan_work(sources, whole=known)
+        data = self.spec.data
+        works = plan_work(sources, whole={*known, *(s.uri for s in sources if format_of(s.uri) != "parquet")})
         task = Task(
             columns=columns_of(self.spec),
             unique=self.spec.data.checks.unique,
@@ -83,6 +86,9 @@ class Attempt:
             attempt=self.id,
             connection=S3Connection.of(os.environ),
             known=known,
+            csv=data.csv,
+            sql=data.sql,
+            database=resolved_url(data.source, os.environ) if data.sql is not None else "",
         )
         return self._checked(run_tasks(task.run, works))
 

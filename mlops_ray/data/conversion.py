@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from mlops_ray.data.column import Kind
+from mlops_ray.data.text import parse_text
 
 __all__ = ["Converted", "accepts", "convert", "expected_types"]
 
@@ -61,7 +62,7 @@ def expected_types(kind: Kind) -> str:
 
 
 def convert(values: pa.Array, kind: Kind) -> Converted:
-    """Convert a column of an accepted type.
+    """Convert a column of an accepted type, or one of text to any kind (of a format that has no types).
 
     >>> done = convert(pa.array([1.0, 2.5, None]), "int")
     >>> done.values.to_pylist(), [(what, mask.tolist()) for what, mask in done.problems]
@@ -75,6 +76,8 @@ def convert(values: pa.Array, kind: Kind) -> Converted:
         return _to_time(values)
     if kind in ("category", "text"):
         return Converted(values.cast(pa.string()), ())
+    if _is_text(values.type):
+        return Converted(*parse_text(values.cast(pa.string()), kind))
     problems = tuple(_number_problems(values, kind))
     good = _blank(values, problems)
     if pat.is_decimal(good.type):

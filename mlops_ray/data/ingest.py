@@ -11,9 +11,9 @@ from pyiceberg.table import Table
 from mlops_ray.data.attempt import Attempt, Written
 from mlops_ray.data.catalog import open_catalog, table_location
 from mlops_ray.data.column import Column, columns_of, iceberg_schema
-from mlops_ray.data.listing import list_sources
 from mlops_ray.data.publish import Batch, publish, table_or_new
 from mlops_ray.data.source import SourceObject, fingerprint
+from mlops_ray.data.sources import announced, find_sources
 from mlops_ray.data.table import PREFIX, DatasetTable, head_of, summary_of
 from mlops_ray.data.version import DatasetVersion, version_digest
 from mlops_ray.errors import CommitConflictError, SchemaError
@@ -48,10 +48,12 @@ def ingest(
     run_id: str,
     progress: Callable[[str], None] = ignore,
 ) -> IngestResult:
-    """Commit the files of `spec.data.source` that no version holds yet as the next version. Needs an initialised Ray.
+    """Commit what `spec.data.source` has that no version holds yet as the next version. Needs an initialised Ray.
 
     A file is new when its URI, version id and ETag (locally: size and mtime) are; one that was only touched is found
     to be the same by its digest. A file written again is new rows beside the old ones, which stay in their version.
+    The rows of a query are new when they are above the largest cursor consumed, or, without a cursor, when the digest
+    of all of them is another.
 
     Raises:
         SourceError: no files, or one that is damaged, empty, or changed while it was read.
@@ -72,15 +74,15 @@ def _ingest_once(
     spec: ModelSpec, workspace: Workspace, *, now_s: float, run_id: str, progress: Callable[[str], None]
 ) -> IngestResult:
     dataset, lake = DatasetTable.of(spec, workspace), Lake(workspace.lake)
-    listed = list_sources(spec.data.source, S3Connection.of(os.environ))
     seen = dataset.load()
     history = _history(dataset, seen, columns_of(spec))
+    listed = find_sources(spec.data, history, S3Connection.of(os.environ))
     consumed = {source.identity for source in history}
     new = [source for source in listed if source.identity not in consumed]
     if not new:
         progress(f"{spec.table}: none of {len(listed)} files is new")
         return IngestResult(dataset.resolve("latest"), committed=False)
-    progress(f"{spec.table}: checking {len(new)} new files, {sum(s.size_bytes for s in new):,} bytes")
+    progress(f"{spec.table}: checking {announced(new, spec.data)}")
     catalog = open_catalog(workspace.catalog, lake)
     schema, location = iceberg_schema(columns_of(spec)), table_location(spec.table, lake)
     attempt = Attempt(spec, lake, run_id)
@@ -91,7 +93,8 @@ def _ingest_once(
         attempt.remove()
         raise
     if not written.sources:
-        progress(f"{spec.table}: {len(new)} files were touched, their contents are not new")
+        attempt.remove()  # a query is known to give nothing new only when its rows were written
+        progress(f"{spec.table}: the contents of {announced(new, spec.data)} are not new")
         return IngestResult(dataset.resolve("latest"), committed=False)
     progress(f"{spec.table}: committing {written.statistics.good_rows:,} rows")
     summary = _Summary(dataset, attempt, written, now_s, head_of(seen) if seen is not None else None)
@@ -143,8 +146,8 @@ class _Summary:
     def _check_still_new(self, table: Table | None) -> None:
         if table is None or head_of(table) == self.seen:
             return
-        taken = {source.identity for source in self.dataset.sources_up_to(table, head_of(table))}
-        if any(source.identity in taken for source in self.written.sources):
+        taken = {source.claim for source in self.dataset.sources_up_to(table, head_of(table))}
+        if any(source.claim in taken for source in self.written.sources):
             raise _TakenError(f"{self.dataset.table}: another ingest committed some of these files first")
 
 

@@ -1,4 +1,4 @@
-"""Which raw files there are: the Parquet files of a folder, or the current versions below an S3 prefix."""
+"""Which raw files there are: those of a folder, or the current versions below an S3 prefix."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +12,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlops_ray.data.source import SourceObject
 from mlops_ray.errors import SourceError
 from mlops_ray.lake import S3Connection
+from mlops_ray.spec import FileFormat
 
-__all__ = ["is_s3", "list_sources", "local_etag", "local_path", "s3_client", "s3_location"]
+__all__ = ["format_of", "is_s3", "list_sources", "local_etag", "local_path", "s3_client", "s3_location"]
 
-_SUFFIX = ".parquet"
+_SUFFIXES: dict[FileFormat, tuple[str, ...]] = {
+    "parquet": (".parquet",),
+    "csv": (".csv", ".csv.gz"),
+    "jsonl": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+}
 _NO_VERSIONS = {"NotImplemented", "MethodNotAllowed", "AccessDenied"}
 
 
@@ -24,17 +29,34 @@ def is_s3(uri: str) -> bool:
     return uri.startswith("s3://")
 
 
-def list_sources(source: str, connection: S3Connection) -> tuple[SourceObject, ...]:
-    """The Parquet files of a folder (path or file:// URI) or S3 prefix, with those below it, sorted by URI.
+def format_of(uri: str) -> FileFormat | None:
+    """The format that a file's name says it has, None if none that can be read.
+
+    >>> format_of("s3://bucket/a.CSV.gz"), format_of("file:///a/b.ndjson"), format_of("readme.txt")
+    ('csv', 'jsonl', None)
+    """
+    name = uri.lower()
+    return next((kind for kind, suffixes in _SUFFIXES.items() if name.endswith(suffixes)), None)
+
+
+def list_sources(source: str, connection: S3Connection, *, only: FileFormat | None = None) -> tuple[SourceObject, ...]:
+    """The raw files of a folder (path or file:// URI) or S3 prefix, with those below it, sorted by URI.
 
     Files and folders whose names begin with `.` or `_` are left out. Nothing is read, so sha256 is empty.
 
+    Args:
+        source: the folder or prefix.
+        connection: to S3.
+        only: files of this format; by default of every format that can be read.
+
     Raises:
-        SourceError: the folder or bucket is not there, or has no Parquet file.
+        SourceError: the folder or bucket is not there, or has no such file.
     """
-    found = _list_s3(source, connection) if is_s3(source) else _list_folder(local_path(source))
+    listed = _list_s3(source, connection) if is_s3(source) else _list_folder(local_path(source))
+    found = [file for file in listed if only is None or format_of(file.uri) == only]
     if not found:
-        raise SourceError(f"{source}: expected files named *{_SUFFIX}, found none")
+        wanted = [suffix for kind, suffixes in _SUFFIXES.items() if only in (None, kind) for suffix in suffixes]
+        raise SourceError(f"{source}: expected files named *{', *'.join(wanted)}, found none")
     return tuple(sorted(found, key=lambda file: file.uri))
 
 
@@ -70,13 +92,13 @@ def s3_client(connection: S3Connection) -> Any:
 
 
 def _visible(relative: str) -> bool:
-    return relative.lower().endswith(_SUFFIX) and not any(part[:1] in (".", "_") for part in relative.split("/"))
+    return format_of(relative) is not None and not any(part[:1] in (".", "_") for part in relative.split("/"))
 
 
 def _list_folder(folder: Path) -> list[SourceObject]:
     if not folder.is_dir():
         raise SourceError(
-            f"{folder}: expected a folder with Parquet files, found {'a file' if folder.exists() else 'nothing'}"
+            f"{folder}: expected a folder with raw files, found {'a file' if folder.exists() else 'nothing'}"
         )
     files = sorted(f for f in folder.rglob("*") if _visible(f.relative_to(folder).as_posix()) and f.is_file())
     return [SourceObject(file.as_uri(), None, local_etag(file), file.stat().st_size, "") for file in files]

@@ -6,12 +6,11 @@ import pyarrow as pa
 import ray
 from ray.data import Dataset
 
-from mlops_ray.data.catalog import CATALOG, catalog_properties
+from mlops_ray.data.planning import PinnedDatasource
 from mlops_ray.data.ray_data import quiet
 from mlops_ray.data.table import DatasetTable
 from mlops_ray.data.version import DatasetVersion
 from mlops_ray.errors import SchemaError, UnknownVersionError
-from mlops_ray.lake import Lake
 from mlops_ray.spec import Workspace
 
 __all__ = ["load_version", "read_version"]
@@ -38,14 +37,10 @@ def read_version(workspace: Workspace, version: DatasetVersion, *, columns: Sequ
     snapshot = table.snapshot_by_id(int(version.snapshot_id)) if table is not None else None
     if table is None or snapshot is None:  # pyiceberg would read an unknown snapshot as an empty one
         raise UnknownVersionError(f"{version.ref} (snapshot {version.snapshot_id}) is not in the catalog")
-    files = sum(1 for _ in table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
+    source = PinnedDatasource(table, snapshot.snapshot_id)
     with quiet():
-        dataset = ray.data.read_iceberg(
-            table_identifier=version.table,
-            snapshot_id=snapshot.snapshot_id,
-            catalog_kwargs={"name": CATALOG, **catalog_properties(workspace.catalog, Lake(workspace.lake))},
-            override_num_blocks=max(1, min(files, _MOST_BLOCKS)),  # not by CPUs: the order of rows depends on it
-        )
+        blocks = max(1, min(len(source.plan_files), _MOST_BLOCKS))  # not by CPUs: the order of rows depends on it
+        dataset = ray.data.read_datasource(source, override_num_blocks=blocks)
         return dataset.select_columns(list(columns)) if columns is not None else dataset
 
 

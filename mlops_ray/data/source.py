@@ -1,4 +1,4 @@
-"""Raw files as they were read: which bytes, by which version of an object."""
+"""Raw files and query results as they were read: which bytes, by which version of an object."""
 
 import hashlib
 import json
@@ -13,18 +13,26 @@ Identity = tuple[str, str | None, str]  # uri, version id, etag
 
 @dataclass(frozen=True)
 class SourceObject:
-    """One raw Parquet file, pinned."""
+    """One raw file, pinned, or the rows of one SQL query."""
 
-    uri: str  # file:///… or s3://bucket/key
-    version_id: str | None  # of S3, None where the bucket keeps none
-    etag: str  # of S3; for a local file its size and mtime_ns
+    uri: str  # file:///…, s3://bucket/key, or the database's URL without its password, # and the query
+    version_id: str | None  # of S3, None where the bucket keeps none; of a query with a cursor its range, as JSON
+    etag: str  # of S3; for a local file its size and mtime_ns; for a query the digest of its rows
     size_bytes: int
-    sha256: str  # of the bytes read, empty as long as nobody read them
+    sha256: str  # of the bytes or rows read, empty as long as nobody read them
 
     @property
     def identity(self) -> Identity:
         """What tells this file from an earlier or later one at the same place."""
         return self.uri, self.version_id, self.etag
+
+    @property
+    def claim(self) -> Identity:
+        """What no two versions may take both: the file itself, or the rows of a query above one cursor."""
+        if self.version_id is None or not self.version_id.startswith("{"):  # ids of S3 have no brace
+            return self.identity
+        bounds = json.loads(self.version_id)
+        return self.uri, json.dumps([bounds["cursor"], bounds["after"]]), ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

@@ -1,10 +1,9 @@
-"""One task of an ingest, in a worker: read pinned row groups, part good rows from bad ones, write both."""
+"""One task of an ingest, in a worker: read pinned files or a query, part good rows from bad ones, write both."""
 
 import itertools
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +15,15 @@ from pyiceberg.table.metadata import TableMetadata
 
 from mlops_ray.data.column import Column, arrow_schema
 from mlops_ray.data.pinned_file import open_pinned
-from mlops_ray.data.rules import CheckedRows, check_rows, check_schema
+from mlops_ray.data.reader import check_names, read_part
+from mlops_ray.data.rules import CheckedRows, check_rows
 from mlops_ray.data.source import SourceObject
+from mlops_ray.data.sql import SqlRows
 from mlops_ray.data.statistics import BatchStatistics, Keys, merge, row_keys
 from mlops_ray.data.work import Part, Work
 from mlops_ray.errors import DataError, SourceError
 from mlops_ray.lake import S3Connection
+from mlops_ray.spec import Csv, Sql
 
 __all__ = ["Outcome", "Task"]
 
@@ -56,13 +58,19 @@ class Task:
     attempt: uuid.UUID
     connection: S3Connection
     known: Mapping[str, frozenset[str]]  # URI -> sha256 of what was ingested from there before
+    csv: Csv = field(default_factory=Csv)
+    sql: Sql | None = None  # the query, where the source is a database
+    database: str = field(default="", repr=False)  # its URL, with the password
 
     def run(self, work: Work) -> Outcome:
         """Read, check and write; an error of the data is part of the outcome, because it concerns the whole batch."""
         run = _Run(self, work)
         try:
             for part in work.parts:
-                run.read(part)
+                if self.sql is None:
+                    run.read(part)
+                else:
+                    run.query(self.sql, part.source)
             run.flush()
         except DataError as error:
             return Outcome(work.index, error=error)
@@ -90,10 +98,29 @@ class _Run:
             if first and sha256 in self.task.known.get(source.uri, frozenset()):
                 self.unchanged.append(source)
                 return
-            for table in _row_groups(stream, part, self.task.columns):
+            for table in read_part(stream, part, self.task.columns, self.task.csv):
                 self._take(check_rows(table, self.task.columns, source=source.uri), table.num_rows)
         if first:
             self.sources.append(source)
+
+    def query(self, sql: Sql, source: SourceObject) -> None:
+        rows = SqlRows(self.task.database, sql, source)
+        kinds = {column.name: column.kind for column in self.task.columns}
+        for table in rows.tables(kinds):
+            check_names(table.column_names, self.task.columns, uri=source.uri)
+            self._take(check_rows(table, self.task.columns, source=source.uri), table.num_rows)
+        known = self.task.known.get(source.uri, frozenset())
+        if not rows.rows and not known:
+            raise SourceError(f"{source.uri}: expected rows, found none")
+        if rows.rows and rows.source.sha256 not in known:
+            self.sources.append(rows.source)
+            return
+        self.unchanged.append(rows.source)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing of what was read counts; files already written are removed with the attempt's folder."""
+        self.files, self.statistics, self.keys, self._good = [], [], [], []
 
     def _take(self, checked: CheckedRows, rows: int) -> None:
         self.statistics.append(BatchStatistics(rows, checked.good.num_rows, checked.reasons, checked.nulls))
@@ -123,25 +150,3 @@ class _Run:
             unchanged=tuple(self.unchanged),
             keys=np.concatenate(self.keys) if self.keys else np.empty((0, 2), np.uint64),
         )
-
-
-def _row_groups(stream: Any, part: Part, columns: tuple[Column, ...]) -> Iterator[pa.Table]:
-    uri = part.source.uri
-    try:
-        file = pq.ParquetFile(stream)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{uri}: expected a whole Parquet file, found {_bytes(part)} that are not: {error}") from None
-    check_schema(file.schema_arrow, columns, uri=uri)
-    if file.metadata.num_rows == 0:
-        raise SourceError(f"{uri}: expected rows, found a Parquet file without any; remove it")
-    for group in part.row_groups(file.num_row_groups):
-        try:
-            table = file.read_row_group(group)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{uri}: row group {group} cannot be read, the file is damaged: {error}") from None
-        if table.num_rows:
-            yield table
-
-
-def _bytes(part: Part) -> str:
-    return f"{part.source.size_bytes:,} bytes"

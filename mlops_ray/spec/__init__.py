@@ -31,6 +31,7 @@ from mlops_ray.spec.rollout import (
     Strategy,
 )
 from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve
+from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql
 from mlops_ray.spec.template import spec_template
 from mlops_ray.spec.train import (
     METRICS,
@@ -47,13 +48,25 @@ from mlops_ray.spec.train import (
     Task,
     Train,
 )
-from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, is_address, without_password
+from mlops_ray.spec.workspace import (
+    CONTROL_ACTOR,
+    DRIFT_ACTOR,
+    GLUE,
+    REST,
+    Workspace,
+    is_address,
+    is_glue,
+    is_rest,
+    without_password,
+)
 
 __all__ = [
     "AB",
     "CONTROL_ACTOR",
     "DRIFT_ACTOR",
+    "GLUE",
     "METRICS",
+    "REST",
     "AlertSink",
     "Analysis",
     "Approval",
@@ -65,10 +78,13 @@ __all__ = [
     "CapturePolicy",
     "Checks",
     "Choice",
+    "Csv",
     "Data",
     "Decay",
+    "Events",
     "Feature",
     "FeatureType",
+    "FileFormat",
     "Gate",
     "Guards",
     "Holdout",
@@ -92,6 +108,7 @@ __all__ = [
     "SearchDimension",
     "Serve",
     "Shadow",
+    "Sql",
     "Step",
     "Strategy",
     "Task",
@@ -101,6 +118,9 @@ __all__ = [
     "Window",
     "Workspace",
     "is_address",
+    "is_glue",
+    "is_rest",
+    "is_sql",
     "json_schema",
     "load_spec",
     "parse_spec",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mlops_ray.spec.section import Section
+from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql, literal_secret
 
 __all__ = ["Checks", "Data", "Feature", "FeatureType"]
 
@@ -56,7 +57,14 @@ class Checks(Section):
 class Data(Section):
     """Where the rows come from and what each column means."""
 
-    source: str = Field(min_length=1, description="folder or s3://bucket/prefix with Parquet files")
+    source: str = Field(
+        min_length=1,
+        description="folder or s3://bucket/prefix with Parquet, CSV or JSON lines files; with `sql`, a SQLAlchemy URL",
+    )
+    format: Literal["auto"] | FileFormat = Field("auto", description="only files of this format; auto: all, by suffix")
+    csv: Csv = Csv()
+    sql: Sql | None = Field(None, description="which rows, where `source` is a SQL database")
+    events: Events | None = Field(None, description="what wakes `mlops-ray watch` up, besides the clock")
     table: str | None = Field(
         None, pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", description="Iceberg table; mlops.<name> by default"
     )
@@ -76,6 +84,20 @@ class Data(Section):
         for role, column in (("label", self.label), ("unit", self.unit), ("timestamp", self.timestamp)):
             if column is not None and column in self.features:
                 raise ValueError(f"column {column!r} is the {role} and cannot also be a feature")
+        return self
+
+    @model_validator(mode="after")
+    def _sql_goes_with_its_source(self) -> Self:
+        if is_sql(self.source) != (self.sql is not None):
+            raise ValueError(
+                "sql goes with a source that is a SQLAlchemy URL, and such a source with sql: {table: …} or "
+                "sql: {query: …}; files are in a folder, file:///folder or s3://bucket/prefix"
+            )
+        if is_sql(self.source) and literal_secret(self.source):
+            raise ValueError(
+                "source must not hold a password: a spec is stored and shown; write ${NAME} in its place, and set "
+                "that variable where the ingest runs"
+            )
         return self
 
     @property

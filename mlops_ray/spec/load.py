@@ -30,6 +30,8 @@ class _SpecLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_SQLITE_FILE = "sqlite:///"  # a fourth slash begins an absolute path
+
 # YAML 1.1, which PyYAML reads, wants 1.0e-3 and takes 1e-3 as text; everybody else reads a number.
 _SpecLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
@@ -87,6 +89,9 @@ def _content(text: str, origin: str) -> Any:
 
 def _with_absolute_source(spec: ModelSpec, folder: Path) -> ModelSpec:
     source = spec.data.source
+    if source.startswith(_SQLITE_FILE) and not source.startswith((f"{_SQLITE_FILE}/", f"{_SQLITE_FILE}:")):
+        source = f"{_SQLITE_FILE}{folder / source.removeprefix(_SQLITE_FILE)}"
+        return spec.model_copy(update={"data": spec.data.model_copy(update={"source": source})})
     if "://" in source or Path(source).is_absolute():
         return spec
     data = spec.data.model_copy(update={"source": str(folder / source)})

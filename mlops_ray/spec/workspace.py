@@ -10,12 +10,26 @@ from pydantic import Field, ValidationError
 
 from mlops_ray.errors import SpecError
 from mlops_ray.spec.section import Section
+from mlops_ray.spec.source import secrets_in
 
-__all__ = ["CONTROL_ACTOR", "DRIFT_ACTOR", "Workspace", "is_address", "without_password"]
+__all__ = [
+    "CONTROL_ACTOR",
+    "DRIFT_ACTOR",
+    "GLUE",
+    "REST",
+    "Workspace",
+    "is_address",
+    "is_glue",
+    "is_rest",
+    "without_password",
+]
 
 # Names of the detached actors in the workspace's Ray namespace.
 CONTROL_ACTOR = "mlops_ray.control"
 DRIFT_ACTOR = "mlops_ray.drift"
+
+# How catalogs that are no SQL database begin.
+REST, GLUE = "rest+", "glue://"
 
 _FILE = "workspace.json"
 _PREFIX = "MLOPS_RAY_"
@@ -27,7 +41,7 @@ class Workspace(Section):
     home: str = Field(description="absolute folder for local state")
     lake: str = Field(description="folder URI or s3:// prefix for tables, records, models and quarantine")
     store: str = Field(description="SQLAlchemy URL of state and audit chain")
-    catalog: str = Field(description="SQLAlchemy URL of the Iceberg catalog")
+    catalog: str = Field(description="Iceberg catalog: SQLAlchemy URL, rest+https://host/path, or glue://region")
     tracking: str = Field(description="MLflow tracking URI")
     ray_address: str = Field("auto", description="host:port of the cluster's GCS, or auto")
     dashboard: str = Field("http://127.0.0.1:8265", description="Ray dashboard and job API")
@@ -121,11 +135,25 @@ def is_address(host: str) -> bool:
     return True
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown.
+def is_rest(catalog: str) -> bool:
+    """Whether a catalog is spoken to by Iceberg's REST protocol."""
+    return catalog.startswith(REST)
 
-    >>> without_password("http://me:secret@mlflow:5000/x")
-    'http://me:***@mlflow:5000/x'
+
+def is_glue(catalog: str) -> bool:
+    """Whether a catalog is AWS Glue's."""
+    return catalog.startswith(GLUE)
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown, without the secrets in its query too.
+
+    >>> without_password("http://me:secret@mlflow:5000/x"), without_password("rest+https://host?token=secret")
+    ('http://me:***@mlflow:5000/x', 'rest+https://host?token=***')
     """
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    parts = urlsplit(url)
+    if parts.password:
+        url = url.replace(f":{parts.password}@", ":***@", 1)
+    for secret in secrets_in(parts.query):
+        url = url.replace(f"={secret}", "=***")
+    return url

@@ -75,6 +75,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory, live: Workspace) -> Desk:
     return desk
 
 
+def test_watch_commits_what_is_new_and_once_ends_it(desk: Desk) -> None:
+    desk.land(_table())
+    answer = desk.run("watch", "orders.yaml", "--once").answer
+    assert (answer["dataset"], answer["committed"]) == ("mlops.orders@v1", True)
+    assert "dataset.committed" in desk.state()
+
+
 def _truncated(desk: Desk) -> None:
     file = desk.land(_table())
     content = file.read_bytes()

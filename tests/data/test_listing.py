@@ -21,11 +21,22 @@ def test_files_are_listed_recursively_and_sorted(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a/B.PARQUET", "a/z.parquet", "b.parquet"]
 
 
-@pytest.mark.parametrize("name", [".hidden.parquet", "_SUCCESS.parquet", "_tmp/a.parquet", ".x/a.parquet", "a.csv"])
+@pytest.mark.parametrize(
+    "name", [".hidden.parquet", "_SUCCESS.parquet", "_tmp/a.parquet", ".x/a.parquet", "a.json", "a.csv.zip"]
+)
 def test_hidden_and_other_files_are_not_listed(tmp_path: Path, name: str) -> None:
     write(tmp_path, "b.parquet", table_of(1))
     write((tmp_path / name).parent, Path(name).name, table_of(1))
     assert names(tmp_path) == ["b.parquet"]
+
+
+def test_files_of_every_format_are_listed_unless_one_is_chosen(tmp_path: Path) -> None:
+    every = ["a.csv", "b.CSV.gz", "c.jsonl", "d.jsonl.gz", "e.ndjson", "f.ndjson.gz", "g.parquet"]
+    for name in every:
+        (tmp_path / name).touch()
+    assert names(tmp_path) == every
+    chosen = list_sources(str(tmp_path), S3Connection(), only="csv")
+    assert [source.uri.rsplit("/", 1)[1] for source in chosen] == ["a.csv", "b.CSV.gz"]
 
 
 def test_a_folder_and_its_file_uri_list_the_same(tmp_path: Path) -> None:
@@ -45,5 +56,5 @@ def test_a_file_written_again_is_another_object_at_the_same_uri(tmp_path: Path) 
 
 def test_a_file_where_a_folder_is_expected_is_named(tmp_path: Path) -> None:
     file = write(tmp_path, "x.parquet", table_of(1))
-    with pytest.raises(SourceError, match=r"x\.parquet: expected a folder with Parquet files, found a file"):
+    with pytest.raises(SourceError, match=r"x\.parquet: expected a folder with raw files, found a file"):
         list_sources(str(file), S3Connection())

@@ -7,7 +7,7 @@ import pytest
 from tests.spec.samples import changed, refusal
 
 TOP = "alerts, approval, data, gates, monitor, name, retrain, rollout, serve, train"
-DATA = "checks, features, label, source, table, timestamp, unit"
+DATA = "checks, csv, events, features, format, label, source, sql, table, timestamp, unit"
 KINDS = "choice, int_uniform, log_uniform, uniform"
 
 
