@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from mlops_ray.data.data_files import VersionFiles, batches
 from mlops_ray.data.table import DatasetTable
 from mlops_ray.data.version import DatasetVersion
-from mlops_ray.errors import DataError
+from mlops_ray.errors import DataError, SourceError
 
 __all__ = ["check_out"]
 
@@ -22,6 +22,7 @@ def check_out(dataset: DatasetTable, version: DatasetVersion, folder: Path) -> i
     Raises:
         UnknownVersionError: the version is not in the catalog (any more).
         DataError: something is at `folder` already.
+        SourceError: a data file is lost, or the folder cannot be written to.
     """
     target = folder.expanduser().resolve()
     if target.exists():
@@ -36,6 +37,8 @@ def check_out(dataset: DatasetTable, version: DatasetVersion, folder: Path) -> i
             for number, file in enumerate(source.files)
         )
         temporary.rename(target)
+    except OSError as error:
+        raise SourceError(f"{version.ref} cannot be written to {target}: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return rows

@@ -41,11 +41,10 @@ class Rows:
     io: FileIO
     locations: tuple[str, ...]
     count: int
+    field_ids: Mapping[str, int]  # column -> id of the field in the files
 
 
-def column_drift(
-    reference: Rows, current: Rows, types: Mapping[str, str], field_ids: Mapping[str, int], thresholds: Thresholds
-) -> ColumnDrift:
+def column_drift(reference: Rows, current: Rows, types: Mapping[str, str], thresholds: Thresholds) -> ColumnDrift:
     """Judge the rows of `current` against those of `reference`; needs an initialised Ray.
 
     Bins are placed at quantiles of a sample of the reference, then every row of both is counted into them, in tasks
@@ -56,11 +55,10 @@ def column_drift(
         current: rows to judge.
         types: column -> Iceberg type of the columns to look at. Numbers and booleans are compared by quantiles, texts
             by their most frequent values; other types and texts that name single rows are left out.
-        field_ids: column -> id in the files.
         thresholds: when a column counts as drifted.
     """
     left_out = {name: f"of type {kind}" for name, kind in types.items() if kind not in (*_NUMERIC, "string")}
-    wanted = {name: field_ids[name] for name in types if name not in left_out}
+    wanted = [name for name in types if name not in left_out]
     if min(reference.count, current.count) < MIN_ROWS or not wanted:
         message = f"{reference.count:,} rows against {current.count:,}; a judgement needs {MIN_ROWS} of each"
         return ColumnDrift(DriftReport(Verdict.INCONCLUSIVE, current.count, (), message), left_out)
@@ -70,16 +68,16 @@ def column_drift(
     left_out |= names
     if not columns:
         return ColumnDrift(DriftReport(Verdict.INCONCLUSIVE, current.count, (), "no column to compare"), left_out)
-    ids = {column.name: field_ids[column.name] for column in columns}
     profile = build_reference(columns, _matrix(columns, sample))
     if stride > 1:
-        profile = _recounted(profile, _folded(reference, ids, columns, profile))
-    report = judge(profile, _folded(current, ids, columns, profile), thresholds, min_rows=MIN_ROWS)
+        profile = _recounted(profile, _folded(reference, columns, profile))
+    report = judge(profile, _folded(current, columns, profile), thresholds, min_rows=MIN_ROWS)
     return ColumnDrift(report, left_out)
 
 
-def _sampled(rows: Rows, field_ids: Mapping[str, int], stride: int) -> pa.Table:
-    parts = run_tasks(_Sample(rows.io, dict(field_ids), stride).run, chunks(rows.locations, _MOST_TASKS))
+def _sampled(rows: Rows, names: Sequence[str], stride: int) -> pa.Table:
+    field_ids = {name: rows.field_ids[name] for name in names}
+    parts = run_tasks(_Sample(rows.io, field_ids, stride).run, chunks(rows.locations, _MOST_TASKS))
     return pa.concat_tables(parts, promote_options="permissive")
 
 

@@ -68,14 +68,15 @@ def diff_versions(
             _rows(of_a, of_a.files),
             _rows(of_b, added or of_b.files),
             common,
-            of_a.field_ids,
             thresholds or Thresholds(),
         ),
     )
 
 
 def _rows(version: VersionFiles, files: tuple[DataFile, ...]) -> Rows:
-    return Rows(version.io, tuple(file.file_path for file in files), sum(file.record_count for file in files))
+    return Rows(
+        version.io, tuple(file.file_path for file in files), sum(file.record_count for file in files), version.field_ids
+    )
 
 
 def _related(dataset: DatasetTable, a: DatasetVersion, b: DatasetVersion) -> bool:

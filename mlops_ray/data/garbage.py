@@ -19,6 +19,7 @@ from pyiceberg.table import Table
 
 from mlops_ray.data.catalog import location_of
 from mlops_ray.data.table import PREFIX, summary_of
+from mlops_ray.errors import SourceError
 from mlops_ray.lake import Lake, LakeFile
 
 __all__ = ["Kind", "Leftover", "find_leftovers", "remove_leftovers"]
@@ -72,7 +73,7 @@ def find_leftovers(
         table: `namespace.name`; all by default.
 
     Raises:
-        OSError: something of a table cannot be read, so that nobody can say what it refers to.
+        SourceError: something of a table cannot be read, so that nobody can say what it refers to.
     """
     prefixes = ("warehouse", "quarantine") if table is None else (f"warehouse/{_folder(table)}", f"quarantine/{table}")
     units = list(_units(file for prefix in prefixes for file in lake.files(prefix)))
@@ -83,11 +84,16 @@ def find_leftovers(
     old = [unit for unit in units if newest[unit.attempt or unit.path] < now_s - older_than_s]
     if not old:
         return []
-    tables = list(_tables(catalog))
+    try:
+        tables = list(_tables(catalog))
+        reachable = {path for found in tables for path in _reachable(found, lake)}
+    except OSError as error:
+        raise SourceError(
+            f"expected to read what every table refers to, so nothing is removed; found: {error}"
+        ) from None
     # A table whose files lie elsewhere (a home that was copied) is none of this lake's.
     known = {".".join(found.name()) for found in tables if found.metadata_location.startswith(location_of(lake, ""))}
     foreign = {unit.table for unit in units if unit.path.endswith(".metadata.json")} - known
-    reachable = {path for found in tables for path in _reachable(found, lake)}
     return [
         Leftover(unit.path, unit.kind, unit.table, len(unit.files), sum(file.size_bytes for file in unit.files))
         for unit in old

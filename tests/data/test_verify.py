@@ -8,7 +8,7 @@ import pytest
 
 from mlops_ray.data import DatasetTable, DatasetVersion, check_out, ingest, load_version, verify_version
 from mlops_ray.data.data_files import VersionFiles
-from mlops_ray.errors import DataError
+from mlops_ray.errors import DataError, SourceError
 from mlops_ray.lake import Lake
 from mlops_ray.spec import Workspace
 from tests.data.batches import spec_of, table_of, write
@@ -90,6 +90,6 @@ def test_a_checkout_holds_the_rows_of_the_version_under_their_names(
 
 def test_a_checkout_that_fails_leaves_nothing(workspace: Workspace, version: DatasetVersion, tmp_path: Path) -> None:
     paths(workspace, version)[0].unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SourceError, match=r"mlops\.churn@v2 cannot be written to .*out: "):
         check_out(DatasetTable.named(version.table, workspace), version, tmp_path / "out")
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
