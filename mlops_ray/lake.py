@@ -14,7 +14,7 @@ import pyarrow.fs as pafs
 
 from mlops_ray.errors import SourceError
 
-__all__ = ["Lake", "S3Connection"]
+__all__ = ["Lake", "LakeFile", "S3Connection"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,15 @@ class S3Connection:
                 "server that is not AWS"
             ) from None
         return pafs.S3FileSystem(region=region, **{key: value for key, value in options.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """One file of a lake."""
+
+    path: str  # relative to the lake
+    size_bytes: int
+    changed_s: float  # Unix time of the last write, by the clock of the store
 
 
 class Lake:
@@ -152,6 +161,13 @@ class Lake:
         infos = self.filesystem.get_file_info(pafs.FileSelector(start, recursive=True, allow_not_found=True))
         files = (info.path[len(self.root) + 1 :] for info in infos if info.type == pafs.FileType.File)
         return sorted(f for f in files if f.endswith(suffix) and not PurePosixPath(f).name.startswith("."))
+
+    def files(self, prefix: str) -> tuple[LakeFile, ...]:
+        """Every file below the folder `prefix`, hidden and half-written ones too, sorted by path."""
+        infos = self.filesystem.get_file_info(pafs.FileSelector(self._at(prefix), recursive=True, allow_not_found=True))
+        files = (info for info in infos if info.type == pafs.FileType.File)
+        found = (LakeFile(i.path[len(self.root) + 1 :], i.size, (i.mtime_ns or 0) / 1e9) for i in files)
+        return tuple(sorted(found, key=lambda file: file.path))
 
     def upload(self, folder: Path, path: str) -> str:
         """Copy every file of a local folder to below `path`; returns the URI."""

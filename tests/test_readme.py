@@ -56,6 +56,13 @@ def test_every_command_of_the_table_exists() -> None:
     assert {name.split()[0] for name in named} == known
 
 
+def test_every_command_on_dataset_versions_exists_and_is_explained() -> None:
+    command = [sys.executable, "-m", "mlops_ray.cli", "data", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    known = set(re.findall(r"^[│ ]+([a-z]+)  ", done.stdout, re.MULTILINE))
+    assert set(re.findall(r"^\| `mlops-ray data ([a-z]+)", README, re.MULTILINE)) == known
+
+
 @pytest.mark.slow
 def test_own_data_goes_from_files_to_an_answer_by_the_readmes_commands(live: Workspace, tmp_path: Path) -> None:
     environment = os.environ | {

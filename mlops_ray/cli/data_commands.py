@@ -1,4 +1,4 @@
-"""`ingest` and `data`-related answers."""
+"""`ingest`."""
 
 import time
 from pathlib import Path
@@ -21,6 +21,9 @@ def add_to(app: typer.Typer) -> None:
 def ingest(
     spec: Annotated[Path, typer.Argument(help="The spec of the model.")],
     *,
+    branch: Annotated[
+        str, typer.Option(help="Put it on this branch, which leaves `latest` alone until `data publish`.")
+    ] = "main",
     address: AddressOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -29,7 +32,7 @@ def ingest(
     with command(home=home, as_json=as_json) as context:
         loaded = load_spec(spec)
         if address is not None:
-            run_remotely(context, address, ["ingest", str(spec)])
+            run_remotely(context, address, ["ingest", str(spec), *(["--branch", branch] if branch != "main" else [])])
             return
         # ray and pyiceberg: seconds to import
         from mlops_ray.control.connection import connect
@@ -40,6 +43,7 @@ def ingest(
             context.store,
             loaded,
             context.workspace,
+            branch=branch,
             actor=context.actor,
             clock=time.time,
             progress=context.progress,
@@ -52,7 +56,11 @@ def ingest(
             f"{version.ref}: {version.added_rows} rows added, {version.rows} in all, "
             f"{version.quarantined_rows} quarantined{f' ({reasons})' if reasons else ''}"
             if result.committed
-            else f"nothing new in {loaded.data.source}; the latest version is {version.ref} with {version.rows} rows"
+            else f"nothing new in {loaded.data.source}; {_newest(branch)} is {version.ref} with {version.rows} rows"
         )
         content = {"dataset": version.ref, "committed": result.committed, "version": version.to_json()}
         context.answer(content | {"quarantine_reasons": dict(result.reasons)}, text)
+
+
+def _newest(branch: str) -> str:
+    return "the latest version" if branch == "main" else f"the head of branch {branch}"

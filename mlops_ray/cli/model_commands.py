@@ -26,7 +26,9 @@ def add_to(app: typer.Typer) -> None:
 def train(
     spec: Annotated[Path, typer.Argument(help="The spec of the model.")],
     *,
-    dataset: Annotated[str, typer.Option(help="Dataset version: latest, v3, mlops.churn@v3.")] = "latest",
+    dataset: Annotated[
+        str, typer.Option(help="Dataset version: latest, v3, a tag, a branch, a time, snapshot:<id>.")
+    ] = "latest",
     address: AddressOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

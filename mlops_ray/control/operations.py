@@ -32,6 +32,7 @@ __all__ = [
     "register",
     "roll_back_champion",
     "stored_spec",
+    "tell_of_versions",
     "undeploy",
 ]
 
@@ -82,18 +83,25 @@ def ingest_batch(
     spec: ModelSpec,
     workspace: Workspace,
     *,
+    branch: str = "main",
     actor: str,
     clock: Callable[[], float],
     progress: Callable[[str], None],
 ) -> IngestResult:
     """Commit the new files of the spec's source as a dataset version, and say so in the audit chain once."""
-    result = ingest(spec, workspace, now_s=clock(), run_id=uuid.uuid4().hex, progress=progress)
-    # By what is missing, not by `committed`: an ingest killed after its commit gets its event from the next one.
-    known = {event.subject for event in store.events(kind=_COMMITTED)}
-    for version in DatasetTable.of(spec, workspace).versions():
-        if version.ref not in known:
-            _tell_of(store, version, actor=actor, now_s=clock())
+    result = ingest(spec, workspace, now_s=clock(), run_id=uuid.uuid4().hex, branch=branch, progress=progress)
+    tell_of_versions(store, DatasetTable.of(spec, workspace), actor=actor, now_s=clock())
+    if result.committed and result.version.number is None:
+        _tell_of(store, result.version, actor=actor, now_s=clock())
     return result
+
+
+def tell_of_versions(store: Store, dataset: DatasetTable, *, actor: str, now_s: float) -> None:
+    """Write an event for every version that has none: one killed after its commit gets it from the next command."""
+    known = {event.subject for event in store.events(kind=_COMMITTED)}
+    for version in dataset.versions():
+        if version.ref not in known:
+            _tell_of(store, version, actor=actor, now_s=now_s)
 
 
 def _tell_of(store: Store, version: DatasetVersion, *, actor: str, now_s: float) -> None:

@@ -13,6 +13,7 @@ from pyiceberg.table.metadata import TableMetadata
 
 from mlops_ray.data.catalog import location_of
 from mlops_ray.data.column import columns_of
+from mlops_ray.data.contents import FileDigest
 from mlops_ray.data.listing import format_of
 from mlops_ray.data.ray_data import run_tasks
 from mlops_ray.data.source import SourceObject
@@ -38,6 +39,7 @@ class Written:
     files: tuple[DataFile, ...]
     sources: tuple[SourceObject, ...]  # those that are new, with their digests
     statistics: BatchStatistics
+    digests: tuple[FileDigest, ...] = ()  # of `files`
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,12 @@ class Attempt:
                 self.spec.data.checks,
                 repeated=repeated_keys([outcome.keys for outcome in outcomes]),
             )
-        return Written(tuple(file for outcome in outcomes for file in outcome.files), sources, statistics)
+        return Written(
+            files=tuple(file for outcome in outcomes for file in outcome.files),
+            sources=sources,
+            statistics=statistics,
+            digests=tuple(digest for outcome in outcomes for digest in outcome.digests),
+        )
 
 
 def _raise_first(errors: Sequence[DataError]) -> None:

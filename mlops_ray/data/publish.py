@@ -1,4 +1,4 @@
-"""The one commit of an ingest: snapshot, main and tag move together, or nothing does."""
+"""The one commit of an ingest: snapshot, main and tag (or a branch) move together, or nothing does."""
 
 import random
 import time
@@ -24,10 +24,10 @@ from pyiceberg.table.update import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from mlops_ray.data.table import version_tags
+from mlops_ray.data.table import branch_head, version_tags
 from mlops_ray.errors import CommitConflictError
 
-__all__ = ["Batch", "publish", "table_or_new"]
+__all__ = ["Batch", "Committed", "publish", "table_or_new"]
 
 Summary = Callable[[Table | None], Mapping[str, str]]
 
@@ -41,6 +41,15 @@ class Batch:
     location: str
     files: Sequence[DataFile]
     summary: Summary  # from the table committed on to, None for a new one; raises CommitConflictError to give up
+    branch: str = "main"  # another one has to be there, and gets no version number
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What became of a batch."""
+
+    snapshot_id: int
+    number: int | None  # of the version; None on a branch
 
 
 def table_or_new(catalog: Catalog, identifier: str, schema: Schema, location: str) -> Transaction:
@@ -51,8 +60,8 @@ def table_or_new(catalog: Catalog, identifier: str, schema: Schema, location: st
         return catalog.create_table_transaction(identifier, schema, location=location)
 
 
-def publish(catalog: Catalog, batch: Batch, *, attempts: int = 10) -> int:
-    """Commit a batch as the next version and return its number.
+def publish(catalog: Catalog, batch: Batch, *, attempts: int = 10) -> Committed:
+    """Commit a batch as the next version, or as the new head of a branch.
 
     The snapshot, the move of `main` and the new tag are one catalog commit that asserts where both refs were; when
     somebody else committed first, the same files are put on top of the new head. Killed at any point, it leaves
@@ -74,31 +83,38 @@ def publish(catalog: Catalog, batch: Batch, *, attempts: int = 10) -> int:
     )
 
 
-def _commit(catalog: Catalog, transaction: Transaction, batch: Batch) -> int:
+def _commit(catalog: Catalog, transaction: Transaction, batch: Batch) -> Committed:
     new = isinstance(transaction, CreateTableTransaction)
     table: Table = transaction._table  # pyiceberg keeps it private; a staged table has no other way out
     summary = batch.summary(None if new else table)
-    with transaction.update_snapshot(snapshot_properties=dict(summary), branch=None).fast_append() as append:
+    on_main = batch.branch == "main"
+    if not on_main and (new or branch_head(table, batch.branch) is None):
+        raise CommitConflictError(f"{batch.identifier}: branch {batch.branch!r} was deleted meanwhile")
+    branch = None if on_main else batch.branch  # None stages a snapshot on top of main, which moves below
+    with transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch).fast_append() as append:
         for file in batch.files:
             append.append_data_file(file)
     snapshot_id, number = append.snapshot_id, 1 + max(version_tags(table), default=0)
+    if not on_main:
+        catalog.commit_table(table, _requirements(table, batch.branch), tuple(transaction._updates))
+        return Committed(snapshot_id, None)
     moves = (
         SetSnapshotRefUpdate(ref_name="main", type="branch", snapshot_id=snapshot_id),
         SetSnapshotRefUpdate(ref_name=f"v{number}", type="tag", snapshot_id=snapshot_id),
     )
-    requirements = (AssertCreate(),) if new else _requirements(table, f"v{number}")
+    requirements = (AssertCreate(),) if new else _requirements(table, "main", new_tag=f"v{number}")
     catalog.commit_table(table, requirements, (*transaction._updates, *moves))
-    return number
+    return Committed(snapshot_id, number)
 
 
-def _requirements(table: Table, tag: str) -> tuple[TableRequirement, ...]:
-    """Built here, because pyiceberg's transaction keeps only one assertion of a kind and would drop main's."""
-    head = table.metadata.refs.get("main")
+def _requirements(table: Table, branch: str, *, new_tag: str | None = None) -> tuple[TableRequirement, ...]:
+    """Built here, because pyiceberg's transaction keeps only one assertion of a kind and would drop the branch's."""
+    head = branch_head(table, branch)
     same_table = AssertTableUUID(uuid=table.metadata.table_uuid)
-    if head is None:
-        return same_table, AssertRefSnapshotId(ref="main", snapshot_id=None)
-    free_tag = AssertRefSnapshotId(ref=tag, snapshot_id=None)
-    return same_table, AssertRefSnapshotId(ref="main", snapshot_id=head.snapshot_id), free_tag
+    same_head = AssertRefSnapshotId(ref=branch, snapshot_id=head)
+    if head is None or new_tag is None:  # pyiceberg refuses an assertion about a tag in a table without snapshots
+        return same_table, same_head
+    return same_table, same_head, AssertRefSnapshotId(ref=new_tag, snapshot_id=None)
 
 
 def _make_namespace(catalog: Catalog, namespace: str) -> None:

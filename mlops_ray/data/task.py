@@ -14,6 +14,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table.metadata import TableMetadata
 
 from mlops_ray.data.column import Column, arrow_schema
+from mlops_ray.data.contents import FileDigest
+from mlops_ray.data.digesting_io import DigestingIO
 from mlops_ray.data.pinned_file import open_pinned
 from mlops_ray.data.reader import check_names, read_part
 from mlops_ray.data.rules import CheckedRows, check_rows
@@ -36,6 +38,7 @@ class Outcome:
 
     work: int
     files: tuple[DataFile, ...] = ()
+    digests: tuple[FileDigest, ...] = ()  # of the same files
     statistics: BatchStatistics = field(default_factory=BatchStatistics)
     sources: tuple[SourceObject, ...] = ()  # with sha256, those whose first part the task read
     unchanged: tuple[SourceObject, ...] = ()  # their bytes were ingested before
@@ -83,6 +86,7 @@ class _Run:
     def __init__(self, task: Task, work: Work) -> None:
         self.task, self.work = task, work
         self.files: list[DataFile] = []
+        self.io = DigestingIO(task.io)
         self.statistics: list[BatchStatistics] = []
         self.sources: list[SourceObject] = []
         self.unchanged: list[SourceObject] = []
@@ -139,12 +143,16 @@ class _Run:
         self._good = []
         if good.num_rows:
             name = uuid.uuid5(self.task.attempt, str(self.work.index))
-            self.files += _dataframe_to_data_files(self.task.metadata, good, self.task.io, name, self._names)
+            self.files += _dataframe_to_data_files(self.task.metadata, good, self.io, name, self._names)
 
     def outcome(self) -> Outcome:
         return Outcome(
             work=self.work.index,
             files=tuple(self.files),
+            digests=tuple(
+                FileDigest(file.file_path, file.file_size_in_bytes, self.io.sha256[file.file_path])
+                for file in self.files
+            ),
             statistics=merge(self.statistics),
             sources=tuple(self.sources),
             unchanged=tuple(self.unchanged),

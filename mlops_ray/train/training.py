@@ -65,7 +65,7 @@ def run_training(
     the same, with that verdict, and delivery refuses it later.
 
     Args:
-        dataset: `latest`, `v3` or another reference `DatasetTable.resolve` knows.
+        dataset: `latest`, `v3`, a tag, a branch, a time or another reference `DatasetTable.resolve` knows.
         actor: who asks, for the audit chain.
         clock: Unix time in seconds.
         progress: gets a sentence now and then.

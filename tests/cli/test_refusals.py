@@ -23,6 +23,7 @@ _NOBODY = "http://127.0.0.1:1"
         ["predict", "churn", "--input", "folder"],
         ["audit", "log", "--limit", "0"],
         ["up", "--cpus", "many"],
+        ["data", "gc", "--older-than-s", "-1"],
     ],
     ids=" ".join,
 )
@@ -43,6 +44,9 @@ UNKNOWN = {
     "assign churn u1": "churn",
     "postmortem churn": "churn",
     "plan nowhere.yaml": "nowhere.yaml",
+    "data log churn": "churn",
+    "data show churn@v3": "churn",
+    "data checkout churn 2026-11-01T00:00": "2026-11-01T00:00Z",
     "drift churn": "churn",
     "lineage 8f14e45f": "8f14e45f",
     "predict churn --records @nowhere.json": "nowhere.json",

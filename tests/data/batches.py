@@ -1,6 +1,7 @@
 """A small dataset for tests: one spec, and batches of rows that keep to it unless told otherwise."""
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlops_ray.spec import ModelSpec, parse_spec
+from mlops_ray.data.catalog import open_catalog, table_location
+from mlops_ray.data.column import columns_of, iceberg_schema
+from mlops_ray.data.contents import Contents
+from mlops_ray.data.publish import Batch, publish
+from mlops_ray.data.source import SourceObject, fingerprint
+from mlops_ray.lake import Lake
+from mlops_ray.spec import ModelSpec, Workspace, parse_spec
 
 FEATURES: dict[str, Any] = {
     "age": {"type": "float", "min": 0, "max": 120},
@@ -49,3 +56,33 @@ def write(folder: Path, name: str, table: pa.Table, **options: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / name, **options)
     return folder / name
+
+
+def commit(
+    workspace: Workspace, *, branch: str = "main", now_s: float = 0.0, table: str = "mlops.churn", sources: str = ""
+) -> str:
+    """Commit a version without rows, as an ingest does but without Ray; returns its snapshot id.
+
+    `sources` is where its list of sources lies, relative to the lake; among those of the table by default.
+    """
+    lake, name = Lake(workspace.lake), uuid.uuid4().hex
+    path = sources or f"warehouse/{table.replace('.', '/')}/sources/{name}.json"
+    contents = Contents((SourceObject(f"file:///raw/{name}.parquet", None, "1", 1, name),))
+    lake.write_bytes(path, contents.to_bytes())
+    summary = {
+        "digest": name,
+        "committed_s": repr(now_s),
+        "sources.uri": path,
+        "sources.digest": fingerprint(contents.sources),
+        "files.digest": contents.files_digest,
+        "quarantined": "0",
+    }
+    batch = Batch(
+        table,
+        iceberg_schema(columns_of(spec_of("/raw"))),
+        table_location(table, lake),
+        (),
+        lambda _: {f"mlops.{key}": value for key, value in summary.items()},
+        branch,
+    )
+    return str(publish(open_catalog(workspace.catalog, lake), batch).snapshot_id)

@@ -11,8 +11,19 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from mlops_ray.data import DatasetTable, IngestResult, ingest, load_version
-from mlops_ray.errors import DataError, SchemaError, SourceError, ValidationError
+from mlops_ray.data import (
+    DatasetTable,
+    IngestResult,
+    create_ref,
+    find_leftovers,
+    ingest,
+    load_version,
+    open_catalog,
+    publish_branch,
+    remove_leftovers,
+    verify_version,
+)
+from mlops_ray.errors import DataError, SchemaError, SourceError, UnknownVersionError, ValidationError
 from mlops_ray.lake import Lake
 from mlops_ray.spec import Workspace
 from tests.data.batches import spec_of, table_of, write
@@ -356,3 +367,66 @@ def test_a_killed_ingest_leaves_a_whole_version_and_the_next_one_succeeds(
     assert load_version(workspace, after).num_rows == after.rows
     assert run(raw, workspace).version.rows == 20
     assert load_version(workspace, dataset.resolve("latest")).num_rows == 20
+
+
+def test_an_ingest_to_a_branch_leaves_main_alone_until_it_is_published(raw: Path, workspace: Workspace) -> None:
+    spec = spec_of(raw)
+    dataset = DatasetTable.of(spec, workspace)
+    write(raw, "a.parquet", table_of(10))
+    first = run(raw, workspace).version
+    create_ref(dataset, "branch", "audit", "latest")
+    write(raw, "b.parquet", table_of(5, first=10))
+    done = ingest(spec, workspace, now_s=1, run_id="audit", branch="audit")
+    assert (done.committed, done.version.number, done.version.rows) == (True, None, 15)
+    assert dataset.resolve("latest") == first
+    assert load_version(workspace, dataset.resolve("audit")).num_rows == 15
+    assert ingest(spec, workspace, now_s=2, run_id="again", branch="audit") == IngestResult(done.version, False)
+    (published,) = publish_branch(dataset, "audit", now_s=3)
+    assert (published.number, published.snapshot_id, published.digest) == (
+        2,
+        done.version.snapshot_id,
+        done.version.digest,
+    )
+    assert run(raw, workspace) == IngestResult(published, committed=False)
+
+
+def test_a_batch_on_a_branch_has_the_digest_it_would_have_on_main(raw: Path, tmp_path: Path) -> None:
+    digests = []
+    for branch in ("main", "audit"):
+        home, folder = Workspace.at(tmp_path / branch), tmp_path / f"raw of {branch}"
+        write(folder, "a.parquet", table_of(10))
+        run(folder, home)
+        create_ref(DatasetTable.of(spec_of(folder), home), "branch", "audit", "latest")
+        write(folder, "b.parquet", table_of(5, first=10))
+        digests.append(ingest(spec_of(folder), home, now_s=1, run_id="r", branch=branch).version.digest)
+    assert digests[0] == digests[1]
+
+
+def test_a_branch_that_is_not_there_is_named_before_anything_is_read(raw: Path, workspace: Workspace) -> None:
+    write(raw, "a.parquet", table_of(10))
+    with pytest.raises(UnknownVersionError, match=r"no branch 'audit'; ingest to main first"):
+        ingest(spec_of(raw), workspace, now_s=0, run_id="r", branch="audit")
+    run(raw, workspace)
+    create_ref(DatasetTable.of(spec_of(raw), workspace), "tag", "audit", "v1")
+    with pytest.raises(UnknownVersionError, match=r"no branch 'audit'; `mlops-ray data branch mlops\.churn@latest"):
+        ingest(spec_of(raw), workspace, now_s=0, run_id="r", branch="audit")
+
+
+def test_garbage_collected_while_an_ingest_runs_takes_nothing_of_it(raw: Path, workspace: Workspace) -> None:
+    write(raw, "a.parquet", table_of(10, age=[200.0] + [20.0] * 9))
+    run(raw, workspace)
+    write(raw, "b.parquet", table_of(10, first=10, age=[200.0] + [20.0] * 9))
+    lake = Lake(workspace.lake)
+
+    def collect() -> None:
+        catalog = open_catalog(workspace.catalog, lake)
+        assert {i.kind for i in find_leftovers(catalog, lake, older_than_s=0, now_s=time.time() + 1)} == {
+            "data",
+            "quarantine",
+        }
+        remove_leftovers(lake, find_leftovers(catalog, lake, older_than_s=600, now_s=time.time()))
+
+    version = ingest_meeting(raw, workspace, collect).version
+    assert load_version(workspace, version).num_rows == 18
+    assert verify_version(DatasetTable.of(spec_of(raw), workspace), version).intact
+    assert len(Lake(version.quarantine_uri or "").list("", ".parquet")) == 1

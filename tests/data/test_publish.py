@@ -34,7 +34,7 @@ def batch(workspace: Workspace, meet: Callable[[], object] = lambda: None) -> Ba
 
 
 def test_versions_are_numbered_from_one_and_tagged(catalog: Catalog, workspace: Workspace) -> None:
-    assert [publish(catalog, batch(workspace)) for _ in range(3)] == [1, 2, 3]
+    assert [publish(catalog, batch(workspace)).number for _ in range(3)] == [1, 2, 3]
     table = catalog.load_table("mlops.t")
     current = table.current_snapshot()
     assert current is not None
@@ -50,7 +50,7 @@ def test_nothing_is_in_the_catalog_before_the_first_commit(catalog: Catalog, wor
 
 def test_a_commit_that_another_one_overtook_goes_on_top_of_it(catalog: Catalog, workspace: Workspace) -> None:
     pending = [lambda: publish(catalog, batch(workspace))]
-    assert publish(catalog, batch(workspace, lambda: pending.pop()() if pending else None)) == 2
+    assert publish(catalog, batch(workspace, lambda: pending.pop()() if pending else None)).number == 2
     snapshots = catalog.load_table("mlops.t").snapshots()
     assert snapshots[1].parent_snapshot_id == snapshots[0].snapshot_id
 
@@ -64,7 +64,8 @@ def test_being_overtaken_every_time_is_a_conflict_and_changes_nothing(catalog: C
 
 def test_writers_in_parallel_lose_nothing(workspace: Workspace) -> None:
     def write(_: int) -> int:
-        return publish(open_catalog(workspace.catalog, Lake(workspace.lake)), batch(workspace), attempts=30)
+        done = publish(open_catalog(workspace.catalog, Lake(workspace.lake)), batch(workspace), attempts=30)
+        return done.number or 0
 
     with ThreadPoolExecutor(4) as pool:
         numbers = list(pool.map(write, range(8)))

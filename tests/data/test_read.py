@@ -3,11 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from ray.data import DataContext
+from ray.exceptions import RayError
 
 from mlops_ray.data import DatasetTable, DatasetVersion, ingest, load_version, read_version
 from mlops_ray.errors import SchemaError, UnknownVersionError
+from mlops_ray.lake import Lake
 from mlops_ray.spec import Workspace
 from tests.data.batches import spec_of, table_of, write
 
@@ -85,3 +88,57 @@ def test_settings_of_ray_data_are_left_as_they_were(versions: list[DatasetVersio
     context.enable_progress_bars, context.execution_options.preserve_order = True, False
     load_version(workspace, versions[0])
     assert (context.enable_progress_bars, context.execution_options.preserve_order) == (True, False)
+
+
+def test_only_rows_that_the_filter_holds_for_are_read(versions: list[DatasetVersion], workspace: Workspace) -> None:
+    table = load_version(
+        workspace, versions[1], columns=["customer"], filter="age >= 25 and plan = 'pro' and income is not null"
+    )
+    expected = [f"c{row}" for row in range(50) if 20 + row % 60 >= 25 and row % 2 == 1 and row % 10 != 0]
+    assert sorted(table["customer"].to_pylist()) == sorted(expected)
+    assert read_version(workspace, versions[1], filter="age > 1000").count() == 0
+    assert read_version(workspace, versions[1], filter="visits in (1, 2)").count() == 15
+
+
+def test_files_without_a_row_that_the_filter_holds_for_are_not_read(
+    versions: list[DatasetVersion], workspace: Workspace
+) -> None:
+    table = DatasetTable("mlops.churn", catalog=workspace.catalog, lake=workspace.lake).load()
+    assert table is not None
+    first = next(iter(table.scan(snapshot_id=int(versions[0].snapshot_id)).plan_files()))
+    Path(first.file.file_path.removeprefix("file://")).unlink()
+    read = load_version(workspace, versions[1], columns=["age"], filter="age >= 50")
+    assert sorted(read["age"].to_pylist()) == [float(age) for age in range(50, 70)]
+
+
+def test_row_groups_without_a_row_that_the_filter_holds_for_are_not_read(tmp_path: Path, workspace: Workspace) -> None:
+    spec = spec_of(tmp_path / "raw")
+    write(tmp_path / "raw", "a.parquet", table_of(10))
+    ingest(spec, workspace, now_s=0, run_id="1")
+    table = DatasetTable.of(spec, workspace).load()
+    assert table is not None
+    table.transaction().set_properties({"write.parquet.row-group-limit": "100"}).commit_transaction()
+    write(tmp_path / "raw", "b.parquet", table_of(300, first=10, visits=list(range(1000, 1300))))
+    version = ingest(spec, workspace, now_s=1, run_id="2").version
+    path = max((Path(Lake(workspace.lake).root) / "warehouse").rglob("*.parquet"), key=lambda file: file.stat().st_size)
+    metadata = pq.ParquetFile(path).metadata
+    assert metadata.num_row_groups == 3
+    content = bytearray(path.read_bytes())
+    firsts = [metadata.row_group(group).column(0) for group in (1, 2)]
+    start, end = (first.dictionary_page_offset or first.data_page_offset for first in firsts)
+    content[start:end] = bytes(end - start)
+    path.write_bytes(content)
+    assert read_version(workspace, version, filter="visits >= 1000 and visits < 1100").count() == 100
+    assert load_version(workspace, version, filter="visits >= 1200").num_rows == 100
+    with pytest.raises(RayError):
+        load_version(workspace, version, filter="visits >= 1100")
+
+
+@pytest.mark.parametrize(
+    "text", ["age >", "wage > 3", "age > 'old'", "1 = 1", "", "age > 3; drop table", "upper(plan) = 'PRO'"]
+)
+def test_a_filter_that_is_none_is_refused_with_the_form_and_the_columns(
+    versions: list[DatasetVersion], workspace: Workspace, text: str
+) -> None:
+    with pytest.raises(SchemaError, match=r"mlops\.churn@v1: filter .*: expected a form like .* over the columns cust"):
+        read_version(workspace, versions[0], filter=text)

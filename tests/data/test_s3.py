@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_ray.data import DatasetTable, ingest, load_version
+from mlops_ray.data import (
+    DatasetTable,
+    find_leftovers,
+    ingest,
+    load_version,
+    open_catalog,
+    remove_leftovers,
+    verify_version,
+)
 from mlops_ray.data.listing import list_sources, s3_client
 from mlops_ray.data.pinned_file import open_pinned
 from mlops_ray.errors import SourceError
@@ -69,6 +78,61 @@ def test_a_version_from_s3_stays_the_same_when_the_object_is_overwritten(
     assert ingest(spec, workspace, now_s=2, run_id="three").committed is False
     assert Lake(first.version.quarantine_uri or "").list("", ".parquet") != []
     assert DatasetTable.of(spec, workspace).versions() == [first.version, second.version]
+
+
+def test_whatever_becomes_of_the_raw_objects_a_version_is_the_same_byte_by_byte(
+    client: Any, bucket: str, plain_bucket: str, tmp_path: Path, ray_cluster: str
+) -> None:
+    workspace = Workspace.at(tmp_path, lake=f"s3://{plain_bucket}/lake")
+    spec = spec_of(f"s3://{bucket}/churn")
+    for number, name in enumerate("abc"):
+        put(client, bucket, f"churn/{name}.parquet", table_of(50, first=50 * number), row_group_size=20)
+    version = ingest(spec, workspace, now_s=0, run_id="one").version
+    dataset = DatasetTable.of(spec, workspace)
+    before = ipc_bytes(load_version(workspace, version))
+    put(client, bucket, "churn/a.parquet", table_of(70, first=900))
+    client.delete_object(Bucket=bucket, Key="churn/b.parquet")
+    put(client, bucket, "churn/d.parquet", table_of(30, first=700))
+    assert ipc_bytes(load_version(workspace, version)) == before
+    later = ingest(spec, workspace, now_s=1, run_id="two").version
+    assert (version.rows, later.rows) == (150, 250)
+    assert ipc_bytes(load_version(workspace, dataset.resolve("v1"))) == before
+    checked = verify_version(dataset, later)
+    assert (checked.intact, checked.files, checked.unknown) == (True, 2, ())
+    assert leftovers_of(workspace) == []
+
+
+def ipc_bytes(table: pa.Table) -> bytes:
+    """The rows as one stream of bytes."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
+
+
+def leftovers_of(workspace: Workspace) -> list[str]:
+    lake = Lake(workspace.lake)
+    catalog = open_catalog(workspace.catalog, lake)
+    return [item.path for item in find_leftovers(catalog, lake, older_than_s=0, now_s=time.time() + 60)]
+
+
+def test_leftovers_on_s3_are_collected_and_the_version_is_whole(
+    client: Any, bucket: str, plain_bucket: str, tmp_path: Path, ray_cluster: str
+) -> None:
+    workspace = Workspace.at(tmp_path, lake=f"s3://{plain_bucket}/lake")
+    put(client, bucket, "a.parquet", table_of(100, age=[200.0] + [20.0] * 99))
+    version = ingest(spec_of(f"s3://{bucket}"), workspace, now_s=0, run_id="one").version
+    lake, before = Lake(workspace.lake), Lake(workspace.lake).list("")
+    folder = f"warehouse/mlops/churn/data/{'ab' * 16}"
+    lake.write_bytes(f"{folder}/1.parquet", b"1")
+    lake.write_bytes(f"warehouse/mlops/churn/sources/{'ab' * 16}.json", b"1")
+    catalog = open_catalog(workspace.catalog, lake)
+    assert find_leftovers(catalog, lake, older_than_s=3600, now_s=time.time()) == []
+    found = find_leftovers(catalog, lake, older_than_s=0, now_s=time.time() + 60)
+    assert [item.path for item in found] == [folder, f"warehouse/mlops/churn/sources/{'ab' * 16}.json"]
+    remove_leftovers(lake, found)
+    assert lake.list("") == before
+    assert load_version(workspace, version).num_rows == 99
 
 
 def test_a_refused_batch_leaves_nothing_in_the_lake(

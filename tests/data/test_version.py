@@ -7,8 +7,15 @@ import pytest
 
 from mlops_ray.data import DatasetVersion, SourceObject
 from mlops_ray.data.source import fingerprint
-from mlops_ray.data.version import Reference, parse_reference, version_digest
-from mlops_ray.errors import UnknownVersionError
+from mlops_ray.data.version import (
+    Reference,
+    check_ref_name,
+    parse_reference,
+    parse_time,
+    split_reference,
+    version_digest,
+)
+from mlops_ray.errors import DataError, UnknownVersionError
 
 SOURCE = SourceObject("s3://raw/a.parquet", "v-1", "etag", 10, "ab" * 32)
 VERSION = DatasetVersion(
@@ -45,21 +52,50 @@ def test_the_reference_names_table_and_number() -> None:
         ("mlops.churn@latest", Reference()),
         ("snapshot:9007199254740993", Reference(None, "9007199254740993")),
         ("mlops.churn@snapshot:1", Reference(None, "1")),
+        ("churn@v3", Reference(3)),
+        ("main", Reference()),
+        ("1970-01-01T00:02Z", Reference(at_s=120.0)),
+        ("churn@1970-01-01T02:00:30+02:00", Reference(at_s=30.0)),
+        ("mlops.churn@before-the-move", Reference(name="before-the-move")),
+        ("newest", Reference(name="newest")),
     ],
 )
-def test_a_reference_is_latest_a_number_or_a_snapshot(text: str, expected: Reference) -> None:
+def test_a_reference_is_latest_a_number_a_snapshot_a_time_or_a_name(text: str, expected: Reference) -> None:
     assert parse_reference(text, "mlops.churn") == expected
 
 
-@pytest.mark.parametrize("text", ["", "3", "v0", "v-1", "newest", "v1 or v2", "snapshot:x", "@v1"])
+@pytest.mark.parametrize("text", ["", "3", "v0", "V3", "v1 or v2", "snapshot:x", "churn@", "a:b"])
 def test_anything_else_is_refused_with_the_forms_there_are(text: str) -> None:
-    with pytest.raises(UnknownVersionError, match="expected latest, v<number> or snapshot:<id>"):
+    with pytest.raises(UnknownVersionError, match="expected latest, v<number>, snapshot:<id>, a time"):
         parse_reference(text, "mlops.churn")
 
 
 def test_a_reference_into_another_table_is_refused() -> None:
     with pytest.raises(UnknownVersionError, match=r"expected the table mlops\.churn, found mlops\.fraud"):
         parse_reference("mlops.fraud@v1", "mlops.churn")
+    with pytest.raises(UnknownVersionError, match=r"expected the table mlops\.churn, found none"):
+        parse_reference("@v1", "mlops.churn")
+    with pytest.raises(UnknownVersionError, match=r"expected the table shop\.churn, found churn"):
+        parse_reference("churn@v1", "shop.churn")
+
+
+@pytest.mark.parametrize("text", ["2026-11-01", "2026-11-01T00:00", "2026-13-01T00:00Z", "2026-11-01T00:00Q"])
+def test_a_time_needs_its_zone(text: str) -> None:
+    with pytest.raises(UnknownVersionError, match=r"expected a form like 2026-11-01T00:00Z"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("name", ["v1", "V12", "latest", "Latest", "main", "HEAD", "1st", "a b", "a@b", "", "x" * 65])
+def test_a_name_that_could_be_read_as_another_reference_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="expected a letter, then at most 63"):
+        check_ref_name(name)
+
+
+def test_a_dataset_is_a_table_or_the_short_name_of_one() -> None:
+    assert split_reference("churn") == ("mlops.churn", "latest")
+    assert split_reference("shop.orders@2026-11-01T00:00+01:00") == ("shop.orders", "2026-11-01T00:00+01:00")
+    with pytest.raises(UnknownVersionError, match="expected <name> or <namespace>"):
+        split_reference("a/b@v1")
 
 
 def digest(*sources: SourceObject, parent: str | None = None, rows: int = 1) -> str:
