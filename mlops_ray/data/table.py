@@ -90,6 +90,7 @@ class DatasetTable:
         if snapshot is None:
             raise UnknownVersionError(f"{self.table}@v{number}: its snapshot has expired")
         summary = summary_of(snapshot)
+        report = summary.get(f"{PREFIX}report.path")
         schema = table.schemas()[snapshot.schema_id if snapshot.schema_id is not None else 0]
         return DatasetVersion(
             table=self.table,
@@ -104,6 +105,7 @@ class DatasetTable:
             schema={f.name: str(f.field_type) for f in schema.fields},
             sources=self._sources(snapshot),
             committed_s=float(summary[f"{PREFIX}committed_s"]),
+            report_uri=Lake(self.lake).uri_of(f"{report}.html") if report is not None else None,
         )
 
     def _sources(self, snapshot: Snapshot) -> tuple[SourceObject, ...]:

@@ -16,9 +16,10 @@ from pyiceberg.table.metadata import TableMetadata
 
 from mlops_ray.data.column import Column, arrow_schema
 from mlops_ray.data.pinned_file import open_pinned
-from mlops_ray.data.rules import CheckedRows, check_rows, check_schema
+from mlops_ray.data.rules import CheckedRows, ForeignValues, check_rows, check_schema
 from mlops_ray.data.source import SourceObject
-from mlops_ray.data.statistics import BatchStatistics, Keys, merge, row_keys
+from mlops_ray.data.statistics import BatchCounter, BatchStatistics
+from mlops_ray.data.unique_keys import RUN_KEYS, KeyRun, Keys, row_keys, write_run
 from mlops_ray.data.work import Part, Work
 from mlops_ray.errors import DataError, SourceError
 from mlops_ray.lake import S3Connection
@@ -37,7 +38,7 @@ class Outcome:
     statistics: BatchStatistics = field(default_factory=BatchStatistics)
     sources: tuple[SourceObject, ...] = ()  # with sha256, those whose first part the task read
     unchanged: tuple[SourceObject, ...] = ()  # their bytes were ingested before
-    keys: Keys = field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    keys: tuple[KeyRun, ...] = ()  # of the unique columns, in files
     error: DataError | None = None
 
 
@@ -53,9 +54,11 @@ class Task:
     metadata: TableMetadata  # of the table, data files going to a folder of this attempt
     io: FileIO
     quarantine: str  # location of the folder for bad rows
+    keys: str  # location of the folder for the keys of unique columns
     attempt: uuid.UUID
     connection: S3Connection
     known: Mapping[str, frozenset[str]]  # URI -> sha256 of what was ingested from there before
+    foreign: tuple[ForeignValues, ...] = ()
 
     def run(self, work: Work) -> Outcome:
         """Read, check and write; an error of the data is part of the outcome, because it concerns the whole batch."""
@@ -64,6 +67,7 @@ class Task:
             for part in work.parts:
                 run.read(part)
             run.flush()
+            run.flush_keys()
         except DataError as error:
             return Outcome(work.index, error=error)
         return run.outcome()
@@ -75,10 +79,11 @@ class _Run:
     def __init__(self, task: Task, work: Work) -> None:
         self.task, self.work = task, work
         self.files: list[DataFile] = []
-        self.statistics: list[BatchStatistics] = []
+        self.counter = BatchCounter(task.columns, seed=work.index)
         self.sources: list[SourceObject] = []
         self.unchanged: list[SourceObject] = []
-        self.keys: list[Keys] = []
+        self.runs: list[KeyRun] = []
+        self._keys: list[Keys] = []
         self._good: list[pa.Table] = []
         self._names = itertools.count()
         self._bad_names = itertools.count()
@@ -91,15 +96,20 @@ class _Run:
                 self.unchanged.append(source)
                 return
             for table in _row_groups(stream, part, self.task.columns):
-                self._take(check_rows(table, self.task.columns, source=source.uri), table.num_rows)
+                self._take(self._checked(table, source.uri), table.num_rows)
         if first:
             self.sources.append(source)
 
+    def _checked(self, table: pa.Table, uri: str) -> CheckedRows:
+        return check_rows(table, self.task.columns, source=uri, foreign=self.task.foreign)
+
     def _take(self, checked: CheckedRows, rows: int) -> None:
-        self.statistics.append(BatchStatistics(rows, checked.good.num_rows, checked.reasons, checked.nulls))
+        self.counter.add(checked, rows)
         self._good.append(checked.good)
         if self.task.unique:
-            self.keys.append(row_keys(checked.good, self.task.unique))
+            self._keys.append(row_keys(checked.good, self.task.unique))
+            if sum(map(len, self._keys)) >= RUN_KEYS:
+                self.flush_keys()
         if checked.bad.num_rows:
             name = f"{self.work.index:05}-{next(self._bad_names):05}.parquet"
             with self.task.io.new_output(f"{self.task.quarantine}/{name}").create(overwrite=True) as stream:
@@ -114,14 +124,21 @@ class _Run:
             name = uuid.uuid5(self.task.attempt, str(self.work.index))
             self.files += _dataframe_to_data_files(self.task.metadata, good, self.task.io, name, self._names)
 
+    def flush_keys(self) -> None:
+        keys = np.concatenate(self._keys) if self._keys else np.empty((0, 2), np.uint64)
+        self._keys = []
+        if len(keys):
+            name = f"{self.task.keys}/{self.work.index:05}-{len(self.runs):05}"
+            self.runs.append(write_run(keys, self.task.io, name))
+
     def outcome(self) -> Outcome:
         return Outcome(
             work=self.work.index,
             files=tuple(self.files),
-            statistics=merge(self.statistics),
+            statistics=self.counter.result(),
             sources=tuple(self.sources),
             unchanged=tuple(self.unchanged),
-            keys=np.concatenate(self.keys) if self.keys else np.empty((0, 2), np.uint64),
+            keys=tuple(self.runs),
         )
 
 

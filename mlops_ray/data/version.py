@@ -29,6 +29,7 @@ class DatasetVersion:
     schema: Mapping[str, str]  # column -> Iceberg type
     sources: tuple[SourceObject, ...]  # the files this version added
     committed_s: float
+    report_uri: str | None = None  # page that tells how the added rows were validated; .json beside it
 
     @property
     def ref(self) -> str:
