@@ -10,11 +10,12 @@ from mlops_ray.data.checks import RuleResult
 from mlops_ray.data.report_page import page
 from mlops_ray.data.table import PREFIX, DatasetTable, summary_of
 from mlops_ray.data.version import DatasetVersion
+from mlops_ray.drift import DriftReport
 from mlops_ray.errors import UnknownVersionError
 from mlops_ray.lake import Lake
 from mlops_ray.spec import Workspace
 
-__all__ = ["ValidationReport", "read_report"]
+__all__ = ["ValidationReport", "read_report", "report_files"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ValidationReport:
     previous: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the same of the version before
     history: tuple[PastVersion, ...] = ()  # versions before, oldest first
     label_power: Mapping[str, float | None] = field(default_factory=dict)  # how well a feature predicts the label
-    drift: Mapping[str, Any] | None = None  # `DriftReport.to_json` against the version before
+    drift: DriftReport | None = None  # from the version before
     quarantine_uri: str | None = None
 
     @property
@@ -47,6 +48,7 @@ class ValidationReport:
         return asdict(self) | {
             "results": [result.to_json() for result in self.results],
             "history": [asdict(past) for past in self.history],
+            "drift": self.drift.to_json() if self.drift is not None else None,
         }
 
     @classmethod
@@ -54,7 +56,8 @@ class ValidationReport:
         """The inverse of `to_json`."""
         results = tuple(RuleResult.from_json(result) for result in content["results"])
         history = tuple(PastVersion(**past) for past in content["history"])
-        return cls(**{**content, "results": results, "history": history})
+        drift = DriftReport.from_json(content["drift"]) if content["drift"] is not None else None
+        return cls(**{**content, "results": results, "history": history, "drift": drift})
 
     def write(self, lake: Lake, path: str) -> str:
         """Write `path`.json and `path`.html; the URI of the page."""
@@ -69,9 +72,18 @@ def read_report(workspace: Workspace, version: DatasetVersion) -> ValidationRepo
     Raises:
         UnknownVersionError: the version is not in the catalog any more, or has no report.
     """
+    files = report_files(workspace, version)
+    if not files:
+        raise UnknownVersionError(f"{version.ref}: expected a version with a validation report, found none")
+    return ValidationReport.from_json(json.loads(files["report.json"]))
+
+
+def report_files(workspace: Workspace, version: DatasetVersion) -> dict[str, str]:
+    """The texts of `report.json` and `report.html`; nothing for a version that has no report."""
     table = DatasetTable(version.table, catalog=workspace.catalog, lake=workspace.lake).load()
     snapshot = table.snapshot_by_id(int(version.snapshot_id)) if table is not None else None
     path = summary_of(snapshot).get(f"{PREFIX}report.path") if snapshot is not None else None
     if path is None:
-        raise UnknownVersionError(f"{version.ref}: expected a version with a validation report, found none")
-    return ValidationReport.from_json(json.loads(Lake(workspace.lake).read_bytes(f"{path}.json")))
+        return {}
+    lake = Lake(workspace.lake)
+    return {f"report.{kind}": lake.read_bytes(f"{path}.{kind}").decode() for kind in ("json", "html")}

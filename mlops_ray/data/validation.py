@@ -41,7 +41,6 @@ class Validation:
         quarantine: str,
     ) -> ValidationReport:
         """The report of it; `quarantine` is where the bad rows are."""
-        drift = self.evidence.drift
         return ValidationReport(
             table=spec.table,
             run_id=run_id,
@@ -56,7 +55,7 @@ class Validation:
             previous=baseline.statistics.columns if baseline.statistics is not None else {},
             history=baseline.history,
             label_power=self.evidence.label_power,
-            drift=drift.to_json() if drift is not None else None,
+            drift=self.evidence.drift,
             quarantine_uri=quarantine if batch.quarantined_rows else None,
         )
 

@@ -19,7 +19,7 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
         ("data.featurs", f"unknown key; did you mean 'features'? Valid keys: {DATA}"),
         (
             "data.features.tenure.categorys",
-            "unknown key; did you mean 'categories'? Valid keys: categories, max, max_null_share, min, type",
+            "unknown key; did you mean 'categories'? Valid keys: categories, max, max_null_share, min, regex, severity, type",
         ),
         (
             "data.checks.min_row",
