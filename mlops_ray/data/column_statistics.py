@@ -89,7 +89,11 @@ class ColumnCounter:
     """
 
     def __init__(self, kind: pa.DataType) -> None:
-        self._is_text = pat.is_string(kind)
+        # what is no number is only counted and compared
+        self._is_text = not (
+            pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or pat.is_timestamp(kind)
+        )
+        self._is_named = not pat.is_binary(kind)
         self._is_time = pat.is_timestamp(kind)
         self._counted = ColumnStatistics()
         self._counter = HashCounter(_DISTINCT)
@@ -126,7 +130,7 @@ class ColumnCounter:
         hashes = hash_texts(values) if self._is_text else hash_numbers(values)
         self._counter.add(hashes, counts)
         top = None
-        if len(values) <= _COUNTED:
+        if len(values) <= _COUNTED and self._is_named:
             named = zip(values.cast(pa.string()).to_pylist(), counts.tolist(), strict=True)
             top = _few(self._counted.top, dict(named))
         self._counted = replace(self._counted, top=top)

@@ -17,6 +17,7 @@ from mlops_ray.data.rules import Broken, CheckedRows
 __all__ = ["BatchCounter", "BatchStatistics", "merge", "sampled_columns"]
 
 _SLICE_ROWS = 65_536  # a column of so many rows stays in the cache while it is counted
+_SAMPLED = ("float", "int", "bool", "category", "flag", "time")
 _DUPLICATES = 65_536  # rows kept by hash: the share of duplicates is told within 0.2 %
 
 
@@ -45,8 +46,8 @@ def merge(parts: Iterable[BatchStatistics]) -> BatchStatistics:
 
 
 def sampled_columns(columns: Iterable[Column]) -> pa.Schema:
-    """Schema of the rows in a sample: everything but the unit, which nothing is told of."""
-    return arrow_schema(tuple(column for column in columns if column.kind != "text"))
+    """Schema of the rows in a sample: what is compared and plotted, without the unit and whatever is large."""
+    return arrow_schema(tuple(column for column in columns if column.kind in _SAMPLED))
 
 
 class BatchCounter:

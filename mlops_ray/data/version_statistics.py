@@ -93,6 +93,8 @@ def _top(found: ColumnStatistics) -> list[list[Any]] | None:
 
 def _shape(values: pa.ChunkedArray, before: Mapping[str, Any] | None) -> dict[str, Any]:
     numbers = values.drop_null().cast(pa.float64(), safe=False).to_numpy()
+    if not len(numbers):  # so few that none is in the sample
+        return {}
     quantiles = np.quantile(numbers, _QUANTILES)
     if before is not None:
         edges = np.array(before["edges"])
