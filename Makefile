@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+GREAT_EXPECTATIONS := .great-expectations-venv
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
@@ -37,13 +38,18 @@ bench: setup bench-setup
 bench-data: setup
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
 
-bench-setup: $(BENCH)/.setup-done
+bench-setup: $(BENCH)/.setup-done $(GREAT_EXPECTATIONS)/.setup-done
 
 # BentoML gets an environment of its own: its requirements and ours need not agree.
 $(BENCH)/.setup-done: benchmarks/bentoml-requirements.txt
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/bentoml-requirements.txt
 	touch $(BENCH)/.setup-done
+
+$(GREAT_EXPECTATIONS)/.setup-done: benchmarks/great-expectations-requirements.txt
+	test -x $(GREAT_EXPECTATIONS)/bin/python || $(PYTHON) -m venv $(GREAT_EXPECTATIONS)
+	$(GREAT_EXPECTATIONS)/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/great-expectations-requirements.txt
+	touch $(GREAT_EXPECTATIONS)/.setup-done
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from mlops_ray.data.garbage import Leftover, find_leftovers, remove_leftovers
 from mlops_ray.data.ingest import IngestResult, ingest
 from mlops_ray.data.read import load_version, read_version
 from mlops_ray.data.refs import RefKind, create_ref, delete_ref, publish_branch
+from mlops_ray.data.report import ValidationReport, read_report, report_files
 from mlops_ray.data.source import SourceObject
 from mlops_ray.data.table import DatasetTable
 from mlops_ray.data.verify import Verification, verify_version
@@ -19,6 +20,7 @@ __all__ = [
     "Leftover",
     "RefKind",
     "SourceObject",
+    "ValidationReport",
     "Verification",
     "VersionDiff",
     "check_out",
@@ -31,8 +33,10 @@ __all__ = [
     "open_catalog",
     "parse_time",
     "publish_branch",
+    "read_report",
     "read_version",
     "remove_leftovers",
+    "report_files",
     "split_reference",
     "verify_version",
 ]

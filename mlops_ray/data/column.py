@@ -1,13 +1,14 @@
 """The columns of a dataset's table, as the spec asks for them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pyarrow as pa
 from pyiceberg.schema import Schema
 from pyiceberg.types import BooleanType, DoubleType, IcebergType, LongType, NestedField, StringType, TimestamptzType
 
-from mlops_ray.spec import ModelSpec
+from mlops_ray.spec import FeatureRule, ModelSpec, Severity
 
 __all__ = ["Column", "Kind", "arrow_schema", "columns_of", "iceberg_schema"]
 
@@ -45,7 +46,13 @@ class Column:
     min: float | None = None
     max: float | None = None
     categories: tuple[str, ...] | None = None
+    regex: str | None = None  # RE2; found somewhere in every value
+    severity: Mapping[FeatureRule, Severity] = field(default_factory=dict)
     feature: bool = True
+
+    def severity_of(self, rule: FeatureRule) -> Severity:
+        """What happens when this rule is broken."""
+        return self.severity.get(rule, "block" if rule == "null_share" else "quarantine")
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -65,6 +72,8 @@ def columns_of(spec: ModelSpec) -> tuple[Column, ...]:
             min=feature.min,
             max=feature.max,
             categories=feature.categories,
+            regex=feature.regex,
+            severity=feature.severity,
         )
         for name, feature in data.features.items()
     )

@@ -1,8 +1,9 @@
 """What ingests that were killed or refused left in the lake, and how it is removed without touching any version.
 
 Looked at are only places that an ingest writes to: folders of attempts with data files, their lists of sources, their
-folders of bad rows, and the metadata files of pyiceberg. First the lake is listed, then the catalog is read, so that
-what is committed in between is seen; what is young is spared, because its ingest may still run.
+statistics, reports and keys, their folders of bad rows, and the metadata files of pyiceberg. First the lake is listed,
+then the catalog is read, so that what is committed in between is seen; what is young is spared, because its ingest may
+still run.
 """
 
 import re
@@ -24,12 +25,15 @@ from mlops_ray.lake import Lake, LakeFile
 
 __all__ = ["Kind", "Leftover", "find_leftovers", "remove_leftovers"]
 
-Kind = Literal["data", "sources", "quarantine", "metadata"]
+Kind = Literal["data", "sources", "statistics", "reports", "keys", "quarantine", "metadata"]
 
 _TABLE = r"(?P<table>[^/]+/[^/]+)"
 _PLACES: dict[Kind, re.Pattern[str]] = {
     "data": re.compile(rf"(?P<unit>warehouse/{_TABLE}/data/(?P<attempt>[0-9a-f]{{32}}))/.+"),
     "sources": re.compile(rf"(?P<unit>warehouse/{_TABLE}/sources/\.?(?P<attempt>[0-9a-f]{{32}})\.json[^/]*)"),
+    "statistics": re.compile(rf"(?P<unit>warehouse/{_TABLE}/statistics/\.?(?P<attempt>[0-9a-f]{{32}})\.json[^/]*)"),
+    "reports": re.compile(rf"(?P<unit>warehouse/{_TABLE}/reports/\.?(?P<attempt>[0-9a-f]{{32}})\.(?:json|html)[^/]*)"),
+    "keys": re.compile(rf"(?P<unit>warehouse/{_TABLE}/keys/(?P<attempt>[0-9a-f]{{32}}))/.+"),
     "quarantine": re.compile(r"(?P<unit>quarantine/(?P<table>[^/]+)/[^/]+/(?P<attempt>[0-9a-f]{12}))/.+"),
     "metadata": re.compile(rf"(?P<unit>warehouse/{_TABLE}/metadata/[^/]+\.(?:json|avro))"),
 }
@@ -144,8 +148,9 @@ def _reachable(table: Table, lake: Lake) -> Iterator[str]:
         summary = summary_of(snapshot)
         locations.append(snapshot.manifest_list)
         manifests |= {manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)}
-        if f"{PREFIX}sources.uri" in summary:
-            yield summary[f"{PREFIX}sources.uri"]
+        yield from (summary[key] for key in (f"{PREFIX}sources.uri", f"{PREFIX}statistics.uri") if key in summary)
+        if f"{PREFIX}report.path" in summary:
+            yield from (f"{summary[f'{PREFIX}report.path']}.{form}" for form in ("json", "html"))
         if f"{PREFIX}quarantine.uri" in summary:
             yield Lake(summary[f"{PREFIX}quarantine.uri"]).root.removeprefix(f"{lake.root}/")
     with ThreadPoolExecutor(8) as pool:

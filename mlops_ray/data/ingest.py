@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pyiceberg.table import Table
 
 from mlops_ray.data.attempt import Attempt, Written
+from mlops_ray.data.baseline import baseline_of
 from mlops_ray.data.catalog import open_catalog, table_location
 from mlops_ray.data.column import Column, columns_of, iceberg_schema
 from mlops_ray.data.contents import Contents
 from mlops_ray.data.publish import Batch, publish, table_or_new
+from mlops_ray.data.rules import check_patterns
 from mlops_ray.data.source import SourceObject, fingerprint
 from mlops_ray.data.sources import announced, find_sources
 from mlops_ray.data.table import PREFIX, DatasetTable, branch_head, summary_of
 from mlops_ray.data.version import DatasetVersion, version_digest
-from mlops_ray.errors import CommitConflictError, SchemaError, UnknownVersionError
+from mlops_ray.errors import CommitConflictError, SchemaError, UnknownVersionError, ValidationError
 from mlops_ray.lake import Lake, S3Connection
 from mlops_ray.spec import ModelSpec, Workspace
 
@@ -31,6 +33,7 @@ class IngestResult:
     version: DatasetVersion  # the new one, or the latest when there was nothing new
     committed: bool
     reasons: Mapping[str, int] = field(default_factory=dict)  # "column: what is wrong" -> bad rows
+    warnings: tuple[str, ...] = ()  # rules of severity warn that are broken
 
 
 class _TakenError(CommitConflictError):
@@ -63,10 +66,11 @@ def ingest(
     Raises:
         SourceError: no files, or one that is damaged, empty, or changed while it was read.
         SchemaError: a column is missing or of another type, in a file or in the table there is.
-        ValidationError: the batch breaks a check of the spec.
+        ValidationError: the batch breaks a rule that blocks; the message names a report, which stays with the bad rows.
         UnknownVersionError: no branch of that name.
         CommitConflictError: other writers were first too often. After any of these the table is as it was.
     """
+    check_patterns(columns_of(spec))
     _check_names(columns_of(spec), spec.data.checks.unique)
     for _ in range(3):
         try:
@@ -93,9 +97,15 @@ def _ingest_once(
     catalog = open_catalog(workspace.catalog, lake)
     schema, location = iceberg_schema(columns_of(spec)), table_location(spec.table, lake)
     attempt = Attempt(spec, lake, run_id)
+    baseline = baseline_of(spec, workspace, seen, head, columns_of(spec))
     try:
         transaction = table_or_new(catalog, spec.table, schema, location)
-        written = attempt.write(new, history, transaction.table_metadata, transaction._table.io)
+        written = attempt.write(
+            new, history, transaction.table_metadata, transaction._table.io, baseline=baseline, now_s=now_s
+        )
+    except ValidationError:
+        attempt.remove(refused=True)
+        raise
     except BaseException:  # an interrupt too: what was written belongs to no version
         attempt.remove()
         raise
@@ -103,6 +113,8 @@ def _ingest_once(
         attempt.remove()  # a query is known to give nothing new only when its rows were written
         progress(f"{spec.table}: the contents of {announced(new, spec.data)} are not new")
         return IngestResult(dataset.resolve(branch), committed=False)
+    for warning in written.warnings:
+        progress(f"{spec.table}: warning: {warning}")
     progress(f"{spec.table}: committing {written.statistics.good_rows:,} rows")
     summary = _Summary(dataset, attempt, written, now_s, branch, head)
     try:
@@ -111,7 +123,7 @@ def _ingest_once(
         attempt.remove()
         raise
     version = dataset.resolve(f"snapshot:{committed.snapshot_id}")
-    return IngestResult(version, committed=True, reasons=written.statistics.reasons)
+    return IngestResult(version, committed=True, reasons=written.statistics.reasons, warnings=written.warnings)
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,7 @@ class _Summary:
         digest = version_digest(
             parent=summary_of(head).get(f"{PREFIX}digest") if head is not None else None,
             schema={column.name: column.kind for column in columns_of(spec)},
-            rules=_rules(spec),
+            rules=_rules(spec, self.written.foreign),
             sources=self.written.sources,
             added_rows=statistics.good_rows,
         )
@@ -149,6 +161,7 @@ class _Summary:
             "files.digest": contents.files_digest,
             "quarantined": str(statistics.quarantined_rows),
             "reasons": json.dumps(statistics.reasons),
+            **self.written.summary,
         }
         if statistics.quarantined_rows:
             values["quarantine.uri"] = self.attempt.lake.uri_of(self.attempt.quarantine)
@@ -199,7 +212,8 @@ def _check_names(columns: Sequence[Column], unique: Sequence[str]) -> None:
             raise SchemaError(f"checks.unique: expected columns of the spec ({', '.join(names)}), found {name!r}")
 
 
-def _rules(spec: ModelSpec) -> dict[str, str]:
+def _rules(spec: ModelSpec, foreign: Sequence[str]) -> dict[str, str]:
     """What decided which rows are good, as a digest."""
     rules = spec.data.model_dump_json(include={"features", "label", "unit", "timestamp"})
-    return {"sha256": hashlib.sha256(f"{spec.train.task} {rules}".encode()).hexdigest()}
+    text = " ".join((spec.train.task, rules, *foreign))
+    return {"sha256": hashlib.sha256(text.encode()).hexdigest()}

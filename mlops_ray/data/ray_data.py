@@ -10,7 +10,7 @@ from ray.data import DataContext
 
 from mlops_ray.errors import ClusterError
 
-__all__ = ["quiet", "run_tasks"]
+__all__ = ["each_task", "quiet", "run_tasks"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -37,10 +37,11 @@ def quiet() -> Iterator[DataContext]:
         context.execution_options.preserve_order = ordered
 
 
-def run_tasks(function: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
-    """`[function(item) for item in items]`, each call a Ray Data task; needs an initialised Ray.
+def each_task(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
+    """`function(item)` of each item, in order, each call a Ray Data task; needs an initialised Ray.
 
-    Items and results travel pickled, as opaque bytes, so that Arrow does not try to give them a schema.
+    Results come one after the other, so that they need not all fit in this process. Items and results travel pickled,
+    as opaque bytes, so that Arrow does not try to give them a schema.
     """
 
     def call(row: dict[str, Any]) -> dict[str, Any]:
@@ -48,5 +49,10 @@ def run_tasks(function: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
 
     with quiet():
         rows = [{"item": pickle.dumps(item)} for item in items]
-        results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(call).take_all()
-    return [pickle.loads(row["result"]) for row in results]
+        for row in ray.data.from_items(rows, override_num_blocks=len(rows)).map(call).iter_rows():
+            yield pickle.loads(row["result"])
+
+
+def run_tasks(function: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
+    """All results of `each_task` at once."""
+    return list(each_task(function, items))

@@ -1,103 +1,119 @@
-"""What is counted of a batch, merged over its parts, and the checks that refuse a whole batch; pure."""
+"""What is counted of a batch, merged over its parts; pure."""
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
-from mlops_ray.data.column import Column
-from mlops_ray.errors import ValidationError
-from mlops_ray.spec import Checks
+from mlops_ray.data.column import Column, arrow_schema
+from mlops_ray.data.column_statistics import ColumnCounter, ColumnStatistics
+from mlops_ray.data.hash_counts import HashCounter, HashCounts
+from mlops_ray.data.hashing import combined
+from mlops_ray.data.row_sample import RowSample, RowSampler
+from mlops_ray.data.rules import Broken, CheckedRows
 
-__all__ = ["BatchStatistics", "check_batch", "merge", "repeated_keys", "row_keys"]
+__all__ = ["BatchCounter", "BatchStatistics", "merge", "sampled_columns"]
 
-Keys = npt.NDArray[np.uint64]  # (rows, 2): 128 bits that stand for the unique columns of a row
-_SALTS = ("mlops_ray unique", "unique mlops_ray")  # 16 characters each, as pandas wants them
+_SLICE_ROWS = 65_536  # a column of so many rows stays in the cache while it is counted
+_SAMPLED = ("float", "int", "bool", "category", "flag", "time")
+_DUPLICATES = 65_536  # rows kept by hash: the share of duplicates is told within 0.2 %
 
 
 @dataclass(frozen=True)
 class BatchStatistics:
-    """Counts over the rows of a batch or of a part of it."""
+    """Counts over the rows of a batch or of a part of it; of a size that does not grow with the rows."""
 
     rows: int = 0
     good_rows: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     nulls: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, Broken] = field(default_factory=dict)  # by "column.rule"
+    columns: Mapping[str, ColumnStatistics] = field(default_factory=dict)  # of the good rows, as what follows
+    whole_rows: HashCounts = field(default_factory=lambda: HashCounts.empty(_DUPLICATES))
+    sample: RowSample | None = None
 
     @property
     def quarantined_rows(self) -> int:
-        """Rows that broke at least one rule."""
+        """Rows that broke at least one rule whose rows are put aside."""
         return self.rows - self.good_rows
 
 
 def merge(parts: Iterable[BatchStatistics]) -> BatchStatistics:
-    """The statistics of all parts together."""
-    rows = good_rows = 0
-    reasons: Counter[str] = Counter()
-    nulls: Counter[str] = Counter()
-    for part in parts:
-        rows += part.rows
-        good_rows += part.good_rows
-        reasons.update(part.reasons)
-        nulls.update(part.nulls)
-    return BatchStatistics(rows, good_rows, dict(sorted(reasons.items())), dict(sorted(nulls.items())))
+    """The statistics of all parts together; takes one at a time."""
+    return functools.reduce(_merged, parts, BatchStatistics())
 
 
-def row_keys(table: pa.Table, unique: Sequence[str]) -> Keys:
-    """(rows, 2) uint64: equal rows have equal keys, in every process; others do not (128 bits)."""
-    frame = table.select(list(unique)).to_pandas()
-    halves = [pd.util.hash_pandas_object(frame, index=False, hash_key=salt).to_numpy() for salt in _SALTS]
-    return np.stack(halves, axis=1)
+def sampled_columns(columns: Iterable[Column]) -> pa.Schema:
+    """Schema of the rows in a sample: what is compared and plotted, without the unit and whatever is large."""
+    return arrow_schema(tuple(column for column in columns if column.kind in _SAMPLED))
 
 
-def repeated_keys(parts: Sequence[Keys]) -> int:
-    """How many rows repeat one before them."""
-    keys = np.concatenate(parts) if parts else np.empty((0, 2), np.uint64)
-    ordered = keys[np.lexsort((keys[:, 1], keys[:, 0]))]
-    return int((ordered[1:] == ordered[:-1]).all(axis=1).sum())
+class BatchCounter:
+    """Counts the rows of one task; the seed is to be another one for each task."""
 
+    def __init__(self, columns: tuple[Column, ...], *, seed: int) -> None:
+        self._columns = {column.name: ColumnCounter(column.arrow_type) for column in columns}
+        self._whole_rows = HashCounter(_DUPLICATES)
+        self._sampler = RowSampler(sampled_columns(columns), seed=seed)
+        self._rows = self._good_rows = 0
+        self._reasons: Counter[str] = Counter()
+        self._nulls: Counter[str] = Counter()
+        self._broken: dict[str, Broken] = {}
 
-def check_batch(statistics: BatchStatistics, columns: Sequence[Column], checks: Checks, *, repeated: int = 0) -> None:
-    """The checks on a whole batch.
+    def add(self, checked: CheckedRows, rows: int) -> None:
+        """Count `rows` rows, parted."""
+        self._rows += rows
+        self._good_rows += checked.good.num_rows
+        self._reasons.update(checked.reasons)
+        self._nulls.update(checked.nulls)
+        self._broken = _merged_broken(self._broken, checked.broken)
+        for start in range(0, checked.good.num_rows, _SLICE_ROWS):
+            self._count(checked.good.slice(start, _SLICE_ROWS).combine_chunks())
 
-    Raises:
-        ValidationError: for the first one that is broken; it says what was expected and found.
-    """
-    for column in (c for c in columns if c.feature):
-        _check_nulls(column, statistics)
-    share = statistics.quarantined_rows / statistics.rows if statistics.rows else 0.0
-    if share > checks.max_quarantined_share:
-        raise ValidationError(
-            f"expected at most {checks.max_quarantined_share:.2%} bad rows (checks.max_quarantined_share), found "
-            f"{statistics.quarantined_rows:,} of {statistics.rows:,} ({share:.2%}): {_worst(statistics.reasons)}"
-        )
-    if statistics.good_rows < checks.min_rows:
-        raise ValidationError(
-            f"expected at least {checks.min_rows:,} good rows (checks.min_rows), found {statistics.good_rows:,} "
-            f"among {statistics.rows:,}" + (f": {_worst(statistics.reasons)}" if statistics.reasons else "")
-        )
-    if repeated:
-        raise ValidationError(
-            f"expected {', '.join(checks.unique)} to name each row once (checks.unique), found {repeated:,} of "
-            f"{statistics.good_rows:,} rows that repeat another one"
+    def result(self) -> BatchStatistics:
+        """What was counted."""
+        return BatchStatistics(
+            self._rows,
+            self._good_rows,
+            dict(sorted(self._reasons.items())),
+            dict(sorted(self._nulls.items())),
+            dict(sorted(self._broken.items())),
+            {name: counter.result() for name, counter in self._columns.items()},
+            self._whole_rows.result(),
+            self._sampler.result(),
         )
 
-
-def _check_nulls(column: Column, statistics: BatchStatistics) -> None:
-    nulls, rows = statistics.nulls.get(column.name, 0), statistics.rows
-    if rows and nulls == rows and column.max_null_share < 1:
-        raise ValidationError(f"column {column.name!r}: expected values, found null in all {rows:,} rows of the batch")
-    if column.nullable and nulls > column.max_null_share * rows:
-        raise ValidationError(
-            f"column {column.name!r}: expected at most {column.max_null_share:.2%} nulls (max_null_share), found "
-            f"{nulls:,} of {rows:,} ({nulls / rows:.2%})"
-        )
+    def _count(self, rows: pa.Table) -> None:
+        hashes = (counter.add(rows[name].chunk(0)) for name, counter in self._columns.items())
+        self._whole_rows.add(combined(hashes))
+        self._sampler.add(rows)
 
 
-def _worst(reasons: Mapping[str, int]) -> str:
-    worst = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:5]
-    return ", ".join(f"{reason} ({count:,} rows)" for reason, count in worst)
+def _merged(one: BatchStatistics, other: BatchStatistics) -> BatchStatistics:
+    columns = dict(one.columns)
+    for name, found in other.columns.items():
+        columns[name] = columns[name].merge(found) if name in columns else found
+    samples = [part.sample for part in (one, other) if part.sample is not None]
+    return BatchStatistics(
+        one.rows + other.rows,
+        one.good_rows + other.good_rows,
+        _added(one.reasons, other.reasons),
+        _added(one.nulls, other.nulls),
+        _merged_broken(one.broken, other.broken),
+        columns,
+        one.whole_rows.merge(other.whole_rows),
+        functools.reduce(RowSample.merge, samples) if samples else None,
+    )
+
+
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    both = Counter(one)
+    both.update(other)
+    return dict(sorted(both.items()))
+
+
+def _merged_broken(one: Mapping[str, Broken], other: Mapping[str, Broken]) -> dict[str, Broken]:
+    names = sorted({*one, *other})
+    return {name: one.get(name, Broken()).merge(other.get(name, Broken())) for name in names}

@@ -139,6 +139,7 @@ class DatasetTable:
             )
         numbers = {snapshot_id: number for number, snapshot_id in version_tags(table).items()}
         number = numbers.get(snapshot.snapshot_id)
+        report = summary.get(f"{PREFIX}report.path")
         schema = table.schemas()[snapshot.schema_id if snapshot.schema_id is not None else 0]
         return DatasetVersion(
             table=self.table,
@@ -154,6 +155,7 @@ class DatasetTable:
             sources=self._contents(snapshot).sources,
             committed_s=committed_s(table, snapshot, number),
             files_digest=summary.get(f"{PREFIX}files.digest"),
+            report_uri=Lake(self.lake).uri_of(f"{report}.html") if report is not None else None,
         )
 
     def _contents(self, snapshot: Snapshot) -> Contents:

@@ -18,10 +18,11 @@ from mlops_ray.data.contents import FileDigest
 from mlops_ray.data.digesting_io import DigestingIO
 from mlops_ray.data.pinned_file import open_pinned
 from mlops_ray.data.reader import check_names, read_part
-from mlops_ray.data.rules import CheckedRows, check_rows
+from mlops_ray.data.rules import CheckedRows, ForeignValues, check_rows
 from mlops_ray.data.source import SourceObject
 from mlops_ray.data.sql import SqlRows
-from mlops_ray.data.statistics import BatchStatistics, Keys, merge, row_keys
+from mlops_ray.data.statistics import BatchCounter, BatchStatistics
+from mlops_ray.data.unique_keys import RUN_KEYS, KeyRun, Keys, row_keys, write_run
 from mlops_ray.data.work import Part, Work
 from mlops_ray.errors import DataError, SourceError
 from mlops_ray.lake import S3Connection
@@ -42,7 +43,7 @@ class Outcome:
     statistics: BatchStatistics = field(default_factory=BatchStatistics)
     sources: tuple[SourceObject, ...] = ()  # with sha256, those whose first part the task read
     unchanged: tuple[SourceObject, ...] = ()  # their bytes were ingested before
-    keys: Keys = field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    keys: tuple[KeyRun, ...] = ()  # of the unique columns, in files
     error: DataError | None = None
 
 
@@ -58,12 +59,14 @@ class Task:
     metadata: TableMetadata  # of the table, data files going to a folder of this attempt
     io: FileIO
     quarantine: str  # location of the folder for bad rows
+    keys: str  # location of the folder for the keys of unique columns
     attempt: uuid.UUID
     connection: S3Connection
     known: Mapping[str, frozenset[str]]  # URI -> sha256 of what was ingested from there before
     csv: Csv = field(default_factory=Csv)
     sql: Sql | None = None  # the query, where the source is a database
     database: str = field(default="", repr=False)  # its URL, with the password
+    foreign: tuple[ForeignValues, ...] = ()
 
     def run(self, work: Work) -> Outcome:
         """Read, check and write; an error of the data is part of the outcome, because it concerns the whole batch."""
@@ -75,6 +78,7 @@ class Task:
                 else:
                     run.query(self.sql, part.source)
             run.flush()
+            run.flush_keys()
         except DataError as error:
             return Outcome(work.index, error=error)
         return run.outcome()
@@ -87,10 +91,11 @@ class _Run:
         self.task, self.work = task, work
         self.files: list[DataFile] = []
         self.io = DigestingIO(task.io)
-        self.statistics: list[BatchStatistics] = []
+        self.counter = BatchCounter(task.columns, seed=work.index)
         self.sources: list[SourceObject] = []
         self.unchanged: list[SourceObject] = []
-        self.keys: list[Keys] = []
+        self.runs: list[KeyRun] = []
+        self._keys: list[Keys] = []
         self._good: list[pa.Table] = []
         self._names = itertools.count()
         self._bad_names = itertools.count()
@@ -103,7 +108,7 @@ class _Run:
                 self.unchanged.append(source)
                 return
             for table in read_part(stream, part, self.task.columns, self.task.csv):
-                self._take(check_rows(table, self.task.columns, source=source.uri), table.num_rows)
+                self._take(self._checked(table, source.uri), table.num_rows)
         if first:
             self.sources.append(source)
 
@@ -112,7 +117,7 @@ class _Run:
         kinds = {column.name: column.kind for column in self.task.columns}
         for table in rows.tables(kinds):
             check_names(table.column_names, self.task.columns, uri=source.uri)
-            self._take(check_rows(table, self.task.columns, source=source.uri), table.num_rows)
+            self._take(self._checked(table, source.uri), table.num_rows)
         known = self.task.known.get(source.uri, frozenset())
         if not rows.rows and not known:
             raise SourceError(f"{source.uri}: expected rows, found none")
@@ -124,13 +129,19 @@ class _Run:
 
     def _forget(self) -> None:
         """Nothing of what was read counts; files already written are removed with the attempt's folder."""
-        self.files, self.statistics, self.keys, self._good = [], [], [], []
+        self.counter = BatchCounter(self.task.columns, seed=self.work.index)
+        self.files, self.runs, self._keys, self._good = [], [], [], []
+
+    def _checked(self, table: pa.Table, uri: str) -> CheckedRows:
+        return check_rows(table, self.task.columns, source=uri, foreign=self.task.foreign)
 
     def _take(self, checked: CheckedRows, rows: int) -> None:
-        self.statistics.append(BatchStatistics(rows, checked.good.num_rows, checked.reasons, checked.nulls))
+        self.counter.add(checked, rows)
         self._good.append(checked.good)
         if self.task.unique:
-            self.keys.append(row_keys(checked.good, self.task.unique))
+            self._keys.append(row_keys(checked.good, self.task.unique))
+            if sum(map(len, self._keys)) >= RUN_KEYS:
+                self.flush_keys()
         if checked.bad.num_rows:
             name = f"{self.work.index:05}-{next(self._bad_names):05}.parquet"
             with self.task.io.new_output(f"{self.task.quarantine}/{name}").create(overwrite=True) as stream:
@@ -145,6 +156,13 @@ class _Run:
             name = uuid.uuid5(self.task.attempt, str(self.work.index))
             self.files += _dataframe_to_data_files(self.task.metadata, good, self.io, name, self._names)
 
+    def flush_keys(self) -> None:
+        keys = np.concatenate(self._keys) if self._keys else np.empty((0, 2), np.uint64)
+        self._keys = []
+        if len(keys):
+            name = f"{self.task.keys}/{self.work.index:05}-{len(self.runs):05}"
+            self.runs.append(write_run(keys, self.task.io, name))
+
     def outcome(self) -> Outcome:
         return Outcome(
             work=self.work.index,
@@ -153,8 +171,8 @@ class _Run:
                 FileDigest(file.file_path, file.file_size_in_bytes, self.io.sha256[file.file_path])
                 for file in self.files
             ),
-            statistics=merge(self.statistics),
+            statistics=self.counter.result(),
             sources=tuple(self.sources),
             unchanged=tuple(self.unchanged),
-            keys=np.concatenate(self.keys) if self.keys else np.empty((0, 2), np.uint64),
+            keys=tuple(self.runs),
         )

@@ -41,6 +41,7 @@ class DatasetVersion:
     sources: tuple[SourceObject, ...]  # the files this version added
     committed_s: float  # when it became a version; what is only on a branch: when it was made
     files_digest: str | None = None  # of the list of data files added, sha256 each; None before such lists were kept
+    report_uri: str | None = None  # page that tells how the added rows were validated; .json beside it
 
     @property
     def ref(self) -> str:

@@ -1,7 +1,7 @@
 """What a model takes and answers: the columns of a request, in order, with the vocabulary of each category."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 
 from mlops_ray.drift import Column
 from mlops_ray.errors import SchemaError
-from mlops_ray.spec import FeatureType, ModelSpec, Task
+from mlops_ray.spec import FeatureRule, FeatureType, ModelSpec, Task
 
 __all__ = ["InputColumn", "Signature", "signature_of"]
+
+_REQUEST_RULES: tuple[FeatureRule, ...] = ("min", "max", "categories", "regex")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,17 @@ class InputColumn:
     type: FeatureType
     nullable: bool  # whether a request may leave it out or send null
     categories: tuple[str, ...] = ()  # vocabulary of a category column; the code of a value is its place here
+    # Rules of the spec for requests. Two columns that are encoded alike are equal whatever the rules.
+    min: float | None = field(default=None, compare=False)
+    max: float | None = field(default=None, compare=False)
+    regex: str | None = field(default=None, compare=False)
+    closed: bool = field(default=False, compare=False)  # no other categories are allowed
+    soft: tuple[str, ...] = field(default=(), compare=False)  # rules that only warn
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether a value of the right type can break a rule."""
+        return self.closed or self.regex is not None or self.min is not None or self.max is not None
 
     @cached_property
     def codes(self) -> Mapping[str, int]:
@@ -60,7 +73,8 @@ class Signature:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`, also after a trip through JSON text."""
         inputs = tuple(
-            InputColumn(name=i["name"], type=i["type"], nullable=i["nullable"], categories=tuple(i["categories"]))
+            # older bundles say nothing of rules
+            InputColumn(**{**i, "categories": tuple(i["categories"]), "soft": tuple(i.get("soft", ()))})
             for i in content["inputs"]
         )
         return cls(inputs=inputs, task=content["task"], unit=content["unit"])
@@ -80,6 +94,11 @@ def signature_of(spec: ModelSpec, table: pa.Table) -> Signature:
             type=feature.type,
             nullable=feature.nullable,
             categories=_vocabulary(feature.categories, name, table) if feature.type == "category" else (),
+            min=feature.min,
+            max=feature.max,
+            regex=feature.regex,
+            closed=feature.categories is not None,
+            soft=tuple(rule for rule in _REQUEST_RULES if feature.severity_of(rule) == "warn"),
         )
         for name, feature in spec.data.features.items()
     )

@@ -28,6 +28,8 @@ class Answer:
     epoch: int
     task: Task
     scores: NDArray[np.float64]
+    warnings: tuple[str, ...] = ()
+    """Values of the request that break rules of the spec."""
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """`score`, and for a binary model `label`: 1 where the score is at least one half."""
@@ -64,6 +66,7 @@ class PlainBody:
                 "epoch": answer.epoch,
                 "predictions": predictions,
             }
+            | ({"warnings": answer.warnings} if answer.warnings else {})
         )
 
 
@@ -85,7 +88,7 @@ class InferBody:
 
     def rows(self, decoders: Decoders) -> Rows:
         """The rows, as a version with these decoders reads them."""
-        return decoders.tensors.rows(self._request, self._binary)
+        return decoders.checked(decoders.tensors.rows(self._request, self._binary))
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
@@ -93,7 +96,7 @@ class InferBody:
             "model_name": answer.model,
             "model_version": str(answer.version),
             "id": answer.request_id,
-            "parameters": {"role": answer.role, "epoch": answer.epoch},
+            "parameters": {"role": answer.role, "epoch": answer.epoch} | _told(answer),
         }
         return encode_outputs(self._request, head, answer.outputs())
 
@@ -123,7 +126,7 @@ class ArrowBody:
         if self._read is None or self._read[0] != decoders.signature:
             self.read(decoders.signature)
         assert self._read is not None
-        return self._read[1]
+        return decoders.checked(self._read[1])
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
@@ -133,8 +136,14 @@ class ArrowBody:
             "model_version": str(answer.version),
             "role": answer.role,
             "epoch": str(answer.epoch),
+            **_told(answer),
         }
         return Response(arrow_stream(answer.outputs(), metadata), 200, ARROW_STREAM)
+
+
+def _told(answer: Answer) -> dict[str, str]:
+    """The warnings where only a text can be said."""
+    return {"warnings": "; ".join(answer.warnings)} if answer.warnings else {}
 
 
 Body = PlainBody | InferBody | ArrowBody

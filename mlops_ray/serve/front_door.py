@@ -267,7 +267,8 @@ class FrontDoor(ModelApp):
         if state.shadow is not None and request.assigned == "champion" and request.chosen("mirror", state.route.mirror):
             state.shadow.offer(served, request.body)
         task = state.champion.signature.task
-        return Answer(request.identity, self.name, version, role, state.route.epoch, task, predicted.scores)
+        epoch, scores = state.route.epoch, predicted.scores
+        return Answer(request.identity, self.name, version, role, epoch, task, scores, rows.warnings)
 
     async def shutdown(self) -> None:
         """Hand over what was recorded; see `ModelApp.shutdown`."""

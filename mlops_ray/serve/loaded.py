@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from mlops_ray.model import Bundle, Probe, Signature
 from mlops_ray.serve.batch_pace import BatchPace
 from mlops_ray.serve.batcher import Batcher
 from mlops_ray.serve.predicted import Predicted
-from mlops_ray.serve.request import RowsDecoder
+from mlops_ray.serve.request import Rows, RowsDecoder
+from mlops_ray.serve.request_rules import RequestRules
 from mlops_ray.serve.tensors import TensorDecoder
 from mlops_ray.spec import Serve
 
@@ -37,12 +38,23 @@ class Decoders:
     signature: Signature
     rows: RowsDecoder
     tensors: TensorDecoder
+    rules: RequestRules
 
     @classmethod
     def of(cls, signature: Signature, serve: Serve) -> "Decoders":
         """Decoders for requests to a version with this signature."""
-        rows = RowsDecoder(signature, max_rows=serve.max_rows)
-        return cls(signature, rows, TensorDecoder(signature, max_rows=serve.max_rows))
+        rules = RequestRules(signature, serve.validation)
+        rows = RowsDecoder(signature, max_rows=serve.max_rows, rules=rules)
+        return cls(signature, rows, TensorDecoder(signature, max_rows=serve.max_rows), rules)
+
+    def checked(self, rows: Rows) -> Rows:
+        """Rows that came as tensors or as a stream, with what the rules of the spec say of them.
+
+        Raises:
+            RequestError: 422, they break one, and the spec wants such requests rejected.
+        """
+        warnings = self.rules.of_matrix(rows.matrix)
+        return replace(rows, warnings=warnings) if warnings else rows
 
 
 class LoadedModel:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature
+from mlops_ray.serve.request_rules import RequestRules, strict_type
 
 __all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "converted", "decoded"]
 
@@ -39,26 +40,20 @@ class Rows:
     matrix: NDArray[np.float64]
     request_id: str | None
     unit: str | None
+    warnings: tuple[str, ...] = ()
+    """Values that break rules of the spec."""
 
 
 class RowsDecoder:
     """Decodes `{"records": [{...}], "unit": ..., "request_id": ...}` for one signature."""
 
-    def __init__(self, signature: Signature, *, max_rows: int) -> None:
+    def __init__(self, signature: Signature, *, max_rows: int, rules: RequestRules | None = None) -> None:
         self._columns = signature.inputs
         self._unit = signature.unit
         self._max_rows = max_rows
-        row = _row_type(signature)
-        body = msgspec.defstruct(
-            "Body",
-            [
-                ("records", list[row]),  # type: ignore[valid-type]
-                ("unit", _Identity | _Integer | None, None),
-                ("request_id", _Identity | None, None),
-            ],
-            forbid_unknown_fields=True,
-        )
-        self._decoder = msgspec.json.Decoder(body)
+        self._decoder = _decoder_of(signature, strict=False)
+        self._rules = rules if rules is not None and rules.wanted else None
+        self._strict = _decoder_of(signature, strict=True) if self._rules is not None else None
         self._coded = tuple((i, _coder(c)) for i, c in enumerate(self._columns) if c.type == "category")
         self._width = len(self._columns)
 
@@ -69,7 +64,13 @@ class RowsDecoder:
             RequestError: 400 for what is no JSON, 422 with the path of the field for a missing, extra or mistyped one,
                 413 for more rows than allowed.
         """
-        request: Any = decoded(self._decoder, body)
+        warnings: tuple[str, ...] = ()
+        request = self._kept(body)
+        if request is None:
+            request = decoded(self._decoder, body)
+            if self._rules is not None:
+                rows = (msgspec.structs.astuple(record)[: self._width] for record in request.records[: self._max_rows])
+                warnings = self._rules.of_records(rows)
         records = request.records
         if not records:
             raise RequestError("expected at least one record, found an empty list", "$.records")
@@ -78,7 +79,16 @@ class RowsDecoder:
                 f"expected at most {self._max_rows} records (serve.max_rows), found {len(records)}", "$.records", 413
             )
         unit = request.unit if request.unit is not None else self._unit_of(records[0])
-        return Rows(self._matrix(records), request.request_id, None if unit is None else str(unit))
+        return Rows(self._matrix(records), request.request_id, None if unit is None else str(unit), warnings)
+
+    def _kept(self, body: bytes) -> Any:
+        """The request when all of it keeps the rules, which the decoder looks at on its way; else None."""
+        if self._strict is None:
+            return None
+        try:
+            return self._strict.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
 
     def _unit_of(self, record: Any) -> Any:
         return record.unit if self._unit is not None else None
@@ -150,11 +160,27 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _row_type(signature: Signature) -> type[msgspec.Struct]:
+def _decoder_of(signature: Signature, *, strict: bool) -> msgspec.json.Decoder[Any]:
+    row = _row_type(signature, strict=strict)
+    body = msgspec.defstruct(
+        "Body",
+        [
+            ("records", list[row]),  # type: ignore[valid-type]
+            ("unit", _Identity | _Integer | None, None),
+            ("request_id", _Identity | None, None),
+        ],
+        forbid_unknown_fields=True,
+    )
+    return msgspec.json.Decoder(body)
+
+
+def _row_type(signature: Signature, *, strict: bool) -> type[msgspec.Struct]:
     fields: list[Any] = []
     names = {}
     for i, column in enumerate(signature.inputs):
         kind = _python_type(column)
+        if strict:
+            kind = strict_type(column, kind, longest_integer=LARGEST_INTEGER)
         fields.append((f"f{i}", kind | None, None) if column.nullable else (f"f{i}", kind))
         names[f"f{i}"] = column.name
     if signature.unit is not None:

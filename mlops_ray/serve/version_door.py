@@ -88,7 +88,8 @@ class VersionDoor(ModelApp):
         identity = rows.request_id or call.request_id or new_request_id()
         predicted = await self._model.predict(rows.matrix, deadline_s=call.left_s())
         scores = predicted.scores
-        answer = Answer(identity, self.name, self._model.version, "direct", 0, self._model.signature.task, scores)
+        version, task = self._model.version, self._model.signature.task
+        answer = Answer(identity, self.name, version, "direct", 0, task, scores, rows.warnings)
         self._outbox.recorder.add(
             Served(
                 request_id=identity,

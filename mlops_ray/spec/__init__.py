@@ -1,6 +1,6 @@
 """The YAML spec of a model and the workspace it lives in; knows pydantic and nothing of Ray."""
 
-from mlops_ray.spec.data import Checks, Data, Feature, FeatureType
+from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import (
@@ -30,7 +30,8 @@ from mlops_ray.spec.rollout import (
     Step,
     Strategy,
 )
-from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve
+from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve, Validate
+from mlops_ray.spec.severity import BatchRule, FeatureRule, Severity
 from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql
 from mlops_ray.spec.template import spec_template
 from mlops_ray.spec.train import (
@@ -72,6 +73,7 @@ __all__ = [
     "Approval",
     "Autoscaling",
     "Bake",
+    "BatchRule",
     "Batching",
     "CanaryAutoscaling",
     "Capture",
@@ -81,10 +83,13 @@ __all__ = [
     "Csv",
     "Data",
     "Decay",
+    "Distribution",
     "Events",
     "Feature",
+    "FeatureRule",
     "FeatureType",
     "FileFormat",
+    "ForeignKey",
     "Gate",
     "Guards",
     "Holdout",
@@ -107,6 +112,7 @@ __all__ = [
     "Rollout",
     "SearchDimension",
     "Serve",
+    "Severity",
     "Shadow",
     "Sql",
     "Step",
@@ -114,6 +120,7 @@ __all__ = [
     "Task",
     "Thresholds",
     "Train",
+    "Validate",
     "WebhookSink",
     "Window",
     "Workspace",

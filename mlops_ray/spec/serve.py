@@ -1,16 +1,22 @@
 """How a model is hosted: replicas, batching, limits, records."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mlops_ray.spec.section import Section
 from mlops_ray.spec.train import Resources
 
-__all__ = ["Autoscaling", "Batching", "CanaryAutoscaling", "Capture", "CapturePolicy", "Serve"]
+__all__ = ["Autoscaling", "Batching", "CanaryAutoscaling", "Capture", "CapturePolicy", "Serve", "Validate"]
 
 CapturePolicy = Literal["keep", "hash", "drop"]
+Validate = Literal["off", "warn", "reject"]
+
+
+def _without_yaml_booleans(value: Any) -> Any:
+    """YAML reads the word off as false."""
+    return "off" if value is False else value
 
 
 class Autoscaling(Section):
@@ -65,6 +71,11 @@ class Serve(Section):
     canary_autoscaling: CanaryAutoscaling = CanaryAutoscaling()
     batching: Batching = Batching()
     capture: Capture = Capture()
+    validation: Annotated[Validate, BeforeValidator(_without_yaml_booleans, json_schema_input_type=Validate)] = Field(
+        "warn",
+        description="a request that breaks a rule of its features is answered and warned (warn), answered 422 (reject; "
+        "rules of severity warn only warn), or not looked at (off)",
+    )
     max_ongoing_requests: int = Field(64, ge=1, le=100_000, description="per replica; more are answered 503")
     deadline_ms: float = Field(1000.0, gt=0, description="longest a request may take")
     canary_deadline_ms: float = Field(300.0, gt=0, description="after this the champion answers instead of the canary")

@@ -11,7 +11,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from mlops_ray.data import DatasetTable, DatasetVersion, load_version
+from mlops_ray.data import DatasetTable, DatasetVersion, load_version, report_files
 from mlops_ray.drift import Column, ReferenceProfile, build_reference
 from mlops_ray.errors import ClusterError
 from mlops_ray.evaluation import GateReport, evaluate_gates
@@ -96,6 +96,8 @@ def run_training(
 def _train(training: _Training) -> ModelVersionRecord:
     data = _read(training)
     with _sweep_run(training) as run_id:
+        for name, text in report_files(training.workspace, training.dataset).items():
+            training.tracking.log_text(run_id, text, f"validation/{name}")
         result = run_sweep(
             training.spec,
             training.workspace,
@@ -119,6 +121,8 @@ def _read(training: _Training) -> TrainingData:
         f"{version.ref}: {len(data.train.y):,} rows to train, {len(data.valid.y):,} to compare trials, "
         f"{len(data.holdout.y):,} held out{left_out}"
     )
+    if data.holdout_overlap:
+        training.progress(f"warning: {data.holdout_overlap:.2%} of the holdout has features of a training row")
     return data
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlops_ray.data.hashing import combined, hash_numbers
 from mlops_ray.errors import SchemaError, ValidationError
 from mlops_ray.evaluation import holdout_mask, newest_mask
 from mlops_ray.model import PROBE_ROWS, Signature, encode, signature_of
@@ -38,6 +39,7 @@ class TrainingData:
     probe_rows: pa.Table  # up to 1,000 training rows as they were read, from all over them
     in_time: NDArray[np.float64]  # training and validation rows (rows, inputs), oldest first where time is known
     unlabelled: int  # rows left out because their label is not known yet
+    holdout_overlap: float = 0.0  # share of holdout rows whose features are those of a row outside of it
 
 
 def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
@@ -45,8 +47,8 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
 
     Raises:
         SchemaError: a column of the spec is missing or of another type.
-        ValidationError: no rows, a feature without a single value, a label that is not as the task needs it, or a
-            split that leaves a part without rows or with one class.
+        ValidationError: no rows, a feature without a single value, a label that is not as the task needs it, a
+            split that leaves a part without rows or with one class, or a holdout that is too much like the rest.
     """
     missing = [column for column in spec.data.columns if column not in table.column_names]
     if missing:
@@ -67,6 +69,8 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
         "holdout": Part(matrix[held_out], labels[held_out]),
     }
     _check_parts(spec.train.task, parts)
+    overlap = _overlap(matrix, held_out)
+    _check_overlap(spec, overlap)
     return TrainingData(
         signature=signature,
         train=parts["training"],
@@ -76,6 +80,7 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
         probe_rows=rows.take(pa.array(_spread(rest[~validation], PROBE_ROWS))),
         in_time=matrix[rest[_oldest_first(spec, rows.take(pa.array(rest)))]],
         unlabelled=int((~known).sum()),
+        holdout_overlap=overlap,
     )
 
 
@@ -111,6 +116,22 @@ def _check_parts(task: Task, parts: Mapping[str, Part]) -> None:
             raise ValidationError(
                 f"the {name} part has {len(part.y):,} rows of one class only; use more rows or another split"
             )
+
+
+def _overlap(matrix: NDArray[np.float64], held_out: Mask) -> float:
+    """Split by row equal rows go together; split by unit or time they may be on both sides."""
+    keys = combined(hash_numbers(pa.array(np.ascontiguousarray(column))) for column in matrix.T)
+    return float(np.isin(keys[held_out], keys[~held_out]).mean())
+
+
+def _check_overlap(spec: ModelSpec, overlap: float) -> None:
+    checks = spec.data.checks
+    limit = checks.max_holdout_overlap
+    if limit is not None and overlap > limit and checks.severity_of("max_holdout_overlap") == "block":
+        raise ValidationError(
+            f"expected at most {limit:.2%} of the holdout's rows to have features that are in training too "
+            f"(checks.max_holdout_overlap), found {overlap:.2%}; split by row, or look for rows that are there twice"
+        )
 
 
 def _mask(spec: ModelSpec, rows: pa.Table, fraction: float, salt: str) -> Mask:

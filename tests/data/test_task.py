@@ -33,6 +33,7 @@ def task_of(workspace: Workspace, known: dict[str, frozenset[str]] | None = None
         metadata=transaction.table_metadata,
         io=transaction._table.io,
         quarantine=location_of(lake, "quarantine"),
+        keys=location_of(lake, "keys"),
         attempt=uuid.UUID(int=7),
         connection=RAW,
         known=known or {},
@@ -60,7 +61,7 @@ def test_a_task_run_twice_overwrites_its_own_files(tmp_path: Path, workspace: Wo
     again = task.run(works[0])
     assert [f.file_path for f in again.files] == [f.file_path for f in first.files]
     assert lake.list("") == before
-    assert len(before) == 2
+    assert len(before) == 3
 
 
 def test_bytes_that_were_ingested_from_there_before_are_left_out(tmp_path: Path, workspace: Workspace) -> None:

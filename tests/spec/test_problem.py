@@ -19,11 +19,14 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
         ("data.featurs", f"unknown key; did you mean 'features'? Valid keys: {DATA}"),
         (
             "data.features.tenure.categorys",
-            "unknown key; did you mean 'categories'? Valid keys: categories, max, max_null_share, min, type",
+            "unknown key; did you mean 'categories'? Valid keys: categories, max, max_null_share, min, regex, "
+            "severity, type",
         ),
         (
             "data.checks.min_row",
-            "unknown key; did you mean 'min_rows'? Valid keys: max_quarantined_share, min_rows, unique",
+            "unknown key; did you mean 'min_rows'? Valid keys: distribution, foreign_keys, max_age_s, "
+            "max_duplicate_share, max_holdout_overlap, max_leakage, max_quarantined_share, min_rows, row_change, "
+            "severity, unique, unique_in",
         ),
         ("train.holdout.fractoin", "unknown key; did you mean 'fraction'? Valid keys: by, fraction"),
         ("train.space.num_leaves.step", "unknown key; valid keys: int_uniform"),

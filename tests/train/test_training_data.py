@@ -124,3 +124,25 @@ def test_a_part_with_one_class_is_refused_before_any_trial() -> None:
     few = with_column("churned", pa.array([1, *[0] * 599]))
     with pytest.raises(ValidationError, match=r"the \w+ part has \d+ rows of one class only"):
         prepare(spec_of(), few)
+
+
+@pytest.mark.parametrize(("by", "found"), [("row", False), ("unit", True)])
+def test_the_overlap_of_holdout_and_training_is_measured(by: str, found: bool) -> None:
+    twice = with_column("customer", [f"other {i}" for i in range(600)])
+    data = prepare(spec_of(train={"holdout": {"by": by}}), pa.concat_tables([TABLE, twice]))
+    assert (data.holdout_overlap > 0.5) == found
+
+
+def test_a_holdout_that_is_in_training_is_refused_where_the_spec_says_so() -> None:
+    table = pa.concat_tables([TABLE, with_column("customer", [f"other {i}" for i in range(600)])])
+    spec = spec_of(train={"holdout": {"by": "unit"}})
+    for severity in ("warn", "block"):
+        checks = spec.data.checks.model_copy(
+            update={"max_holdout_overlap": 0.1, "severity": {"max_holdout_overlap": severity}}
+        )
+        strict = spec.model_copy(update={"data": spec.data.model_copy(update={"checks": checks})})
+        if severity == "warn":
+            assert prepare(strict, table).holdout_overlap > 0.1
+        else:
+            with pytest.raises(ValidationError, match=r"at most 10\.00% of the holdout's rows .*max_holdout_overlap"):
+                prepare(strict, table)
