@@ -30,23 +30,19 @@ from mlops_ray.spec.rollout import (
     Step,
     Strategy,
 )
-from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve
-from mlops_ray.spec.template import spec_template
-from mlops_ray.spec.train import (
-    METRICS,
-    Approval,
+from mlops_ray.spec.search_space import (
     Choice,
-    Gate,
-    Holdout,
     IntRange,
     LogRange,
-    Metric,
     Range,
-    Resources,
     SearchDimension,
-    Task,
-    Train,
+    active,
+    dimension_order,
+    grid_points,
 )
+from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve
+from mlops_ray.spec.template import spec_template
+from mlops_ray.spec.train import METRICS, Approval, Gate, Holdout, Metric, Resources, Task, Train
 from mlops_ray.spec.workspace import CONTROL_ACTOR, DRIFT_ACTOR, Workspace, is_address, without_password
 
 __all__ = [
@@ -100,6 +96,9 @@ __all__ = [
     "WebhookSink",
     "Window",
     "Workspace",
+    "active",
+    "dimension_order",
+    "grid_points",
     "is_address",
     "json_schema",
     "load_spec",
