@@ -7,7 +7,7 @@ BENCH := .venv-bench
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test soak bench bench-setup lint types check clean
+.PHONY: setup demo test soak bench bench-sweep bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,9 @@ soak: setup
 
 bench: setup bench-setup
 	$(BIN)/python -m benchmarks.serving --output benchmarks/results/serving.json
+
+bench-sweep: setup
+	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json
 
 bench-setup: $(BENCH)/.setup-done
 

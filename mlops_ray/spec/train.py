@@ -101,7 +101,7 @@ class Train(Section):
             )
         if self.search == "grid" and len(list(islice(grid_points(self.space), self.trials + 1))) > self.trials:
             raise ValueError(
-                f"search 'grid' tries every point, and there are more than trials: {self.trials}; raise it"
+                f"search 'grid' tries every point: expected at most {self.trials}, found more; raise trials"
             )
         return self
 

@@ -104,10 +104,10 @@ def _datasets(context: TrialContext, params: Mapping[str, Any]) -> Datasets:
     """The data in LightGBM's form, shared with other trials where it may be."""
 
     def make() -> Datasets:
-        train = lightgbm.Dataset(
-            context.x_train, context.y_train, categorical_feature=list(context.categorical), params=dict(params)
-        )
-        return train, lightgbm.Dataset(context.x_valid, context.y_valid, reference=train, params=dict(params))
+        # the same for both: LightGBM takes a difference for a change, which binned data cannot follow
+        how: dict[str, Any] = {"categorical_feature": list(context.categorical), "params": dict(params)}
+        train = lightgbm.Dataset(context.x_train, context.y_train, **how)
+        return train, lightgbm.Dataset(context.x_valid, context.y_valid, reference=train, **how)
 
     # workers of one trial bin together, through LightGBM's own network
     if context.data_id is None or context.network:

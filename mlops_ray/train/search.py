@@ -106,7 +106,6 @@ def search_of(train: Train) -> Searcher:
             group=True,  # hyperparameters that are there under a condition only are modelled apart
             # trials still running count as bad ones, so that those beside them look elsewhere
             constant_liar=train.max_concurrent > 1,
-            warn_independent_sampling=False,
         )
     mode = "max" if train.maximize else "min"
     return OptunaSearch(space=partial(_suggest, train.space), metric=BEST, mode=mode, sampler=sampler)
