@@ -17,7 +17,7 @@ from ray.tune.schedulers import (
     PopulationBasedTraining,
     TrialScheduler,
 )
-from ray.tune.search import Searcher
+from ray.tune.search import BasicVariantGenerator, Searcher
 
 from mlops_ray.errors import TrainError
 from mlops_ray.spec import (
@@ -33,7 +33,7 @@ from mlops_ray.spec import (
 )
 from mlops_ray.train.trial import BEST, ITERATION
 
-__all__ = ["PlannedSearch", "param_space", "scheduler_of", "search_of", "trial_count"]
+__all__ = ["PlannedSearch", "param_space", "scheduler_of", "search_of", "trial_count", "tune_space"]
 
 # Optuna draws so many trials at random before it looks at what they gave
 _STARTUP = 10
@@ -85,8 +85,15 @@ def trial_count(train: Train) -> int:
     return len(list(islice(grid_points(train.space), train.trials)))
 
 
-def search_of(train: Train) -> Searcher:
+def tune_space(train: Train) -> dict[str, Any]:
+    """What Tune samples from itself: nothing, unless the scheduler allows no search beside it."""
+    return param_space(train.space) if train.scheduler == "pbt" else {}
+
+
+def search_of(train: Train) -> Searcher | BasicVariantGenerator:
     """The search algorithm; with nothing to search for, trials in order."""
+    if train.scheduler == "pbt":
+        return BasicVariantGenerator(random_state=train.seed, max_concurrent=train.trials)
     varied = any(isinstance(dimension, Range | LogRange | IntRange | Choice) for dimension in train.space.values())
     if train.search != "optuna" or not varied:
         return PlannedSearch(train)

@@ -21,7 +21,7 @@ from mlops_ray.spec import ModelSpec, Train, Workspace
 from mlops_ray.tracking import Tracking
 from mlops_ray.train.admission import concurrent_trials
 from mlops_ray.train.cluster_nodes import cluster_nodes
-from mlops_ray.train.search import scheduler_of, search_of, trial_count
+from mlops_ray.train.search import scheduler_of, search_of, trial_count, tune_space
 from mlops_ray.train.sweep_log import SweepLog, TrialLog
 from mlops_ray.train.trainers import find_trainer
 from mlops_ray.train.training_data import Part, TrainingData
@@ -65,6 +65,7 @@ def run_sweep(
     with _quiet_tune(), _binnings_of(plan):
         tune.Tuner(
             trainable,
+            param_space=tune_space(spec.train),
             tune_config=tune_config,
             run_config=_run_config(workspace, f"{spec.name}-{run_id}", log, spec.train),
         ).fit()
@@ -112,7 +113,7 @@ def _shards(part: Part, workers: int) -> Iterator[Part] | tuple[()]:
 
 def _resources(spec: ModelSpec) -> dict[str, float]:
     if spec.train.workers > 1:
-        return {"cpu": 0}  # of the process that waits for the workers
+        return {"memory": 1}  # a byte for the process that waits for the workers: Tune does not take nothing
     return {"cpu": spec.train.resources.cpus, "gpu": spec.train.resources.gpus}
 
 

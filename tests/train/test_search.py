@@ -28,6 +28,7 @@ CONDITIONAL = {
 def suggested(count: int = 60, **section: Any) -> list[dict[str, Any]]:
     """What a search gives when every trial is over before the next one starts."""
     search = search_of(Train.model_validate({"trials": count, **section}))
+    assert isinstance(search, Searcher)
     found = []
     for number in range(count):
         config = search.suggest(f"t{number}")

@@ -65,15 +65,18 @@ def test_a_trial_that_takes_weights_over_keeps_its_own_learning_rate(context_of:
     np.testing.assert_allclose(before, after, atol=1e-6)
 
 
+def test_half_precision_learns_as_well(context_of: ContextOf, tmp_path: Path) -> None:
+    context = context_of(params=PARAMS | {"precision": "bfloat16"}, max_iterations=10)
+    predictor = load_model(train_torch(context), tmp_path)
+    assert score("auc", context.y_valid, predictor.predict(context.x_valid)) > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 # torch.compile imports code of torch that torch itself has deprecated
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-@pytest.mark.parametrize(("name", "value"), [("precision", "bfloat16"), ("compile", True)])
-def test_half_precision_and_compiling_learn_as_well(
-    context_of: ContextOf, tmp_path: Path, name: str, value: object
-) -> None:
-    if name == "compile" and shutil.which("g++") is None:
-        pytest.skip("torch.compile needs a C++ compiler")
-    context = context_of(params=PARAMS | {name: value}, max_iterations=10)
+def test_a_compiled_net_learns_as_well(context_of: ContextOf, tmp_path: Path) -> None:
+    context = context_of(params=PARAMS | {"compile": True}, max_iterations=10)
     predictor = load_model(train_torch(context), tmp_path)
     assert score("auc", context.y_valid, predictor.predict(context.x_valid)) > 0.85
 
