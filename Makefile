@@ -9,7 +9,7 @@ GREAT_EXPECTATIONS := .great-expectations-venv
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak bench bench-data bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,9 @@ bench: setup bench-setup
 
 bench-data: setup
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
+
+bench-sweep: setup
+	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json
 
 bench-setup: $(BENCH)/.setup-done $(GREAT_EXPECTATIONS)/.setup-done
 

@@ -30,25 +30,21 @@ from mlops_ray.spec.rollout import (
     Step,
     Strategy,
 )
+from mlops_ray.spec.search_space import (
+    Choice,
+    IntRange,
+    LogRange,
+    Range,
+    SearchDimension,
+    active,
+    dimension_order,
+    grid_points,
+)
 from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve, Validate
 from mlops_ray.spec.severity import BatchRule, FeatureRule, Severity
 from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql
 from mlops_ray.spec.template import spec_template
-from mlops_ray.spec.train import (
-    METRICS,
-    Approval,
-    Choice,
-    Gate,
-    Holdout,
-    IntRange,
-    LogRange,
-    Metric,
-    Range,
-    Resources,
-    SearchDimension,
-    Task,
-    Train,
-)
+from mlops_ray.spec.train import METRICS, Approval, Gate, Holdout, Metric, Resources, Task, Train
 from mlops_ray.spec.workspace import (
     CONTROL_ACTOR,
     DRIFT_ACTOR,
@@ -124,6 +120,9 @@ __all__ = [
     "WebhookSink",
     "Window",
     "Workspace",
+    "active",
+    "dimension_order",
+    "grid_points",
     "is_address",
     "is_glue",
     "is_rest",

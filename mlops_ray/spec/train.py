@@ -1,24 +1,21 @@
 """The `train` section, and the gates and approvals that follow it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from itertools import islice
+from typing import Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
+from mlops_ray.spec.search_space import IntRange, LogRange, Range, SearchDimension, dimension_order, grid_points
 from mlops_ray.spec.section import Section
 
 __all__ = [
     "METRICS",
     "Approval",
-    "Choice",
     "Gate",
     "Holdout",
-    "IntRange",
-    "LogRange",
     "Metric",
-    "Range",
     "Resources",
-    "SearchDimension",
     "Task",
     "Train",
 ]
@@ -37,56 +34,6 @@ class Resources(Section):
 
     cpus: float = Field(1.0, ge=0, description="logical CPUs")
     gpus: float = Field(0.0, ge=0, description="GPUs; a fraction shares one")
-
-
-class Range(Section):
-    """Uniform between two numbers."""
-
-    uniform: tuple[float, float]
-
-
-class LogRange(Section):
-    """Uniform between two positive numbers on a log scale."""
-
-    log_uniform: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
-
-
-class IntRange(Section):
-    """Whole numbers from the first to the last, both included."""
-
-    int_uniform: tuple[int, int]
-
-
-class Choice(Section):
-    """One of a list."""
-
-    choice: tuple[float | int | str | bool, ...] = Field(min_length=1)
-
-
-_KINDS: dict[str, type[Section]] = {
-    "uniform": Range,
-    "log_uniform": LogRange,
-    "int_uniform": IntRange,
-    "choice": Choice,
-}
-
-
-def _dimension_kind(value: Any) -> str | None:
-    if isinstance(value, Section):
-        return next(kind for kind, cls in _KINDS.items() if isinstance(value, cls))
-    if isinstance(value, Mapping):
-        return next((kind for kind in _KINDS if kind in value), "choice")
-    return "constant"
-
-
-SearchDimension = Annotated[
-    Annotated[Range, Tag("uniform")]
-    | Annotated[LogRange, Tag("log_uniform")]
-    | Annotated[IntRange, Tag("int_uniform")]
-    | Annotated[Choice, Tag("choice")]
-    | Annotated[float | int | str | bool, Tag("constant")],
-    Discriminator(_dimension_kind),
-]
 
 
 class Holdout(Section):
@@ -108,16 +55,21 @@ class Train(Section):
         description="lightgbm, torch, or your own package.module:function",
     )
     space: Mapping[str, SearchDimension] = Field(
-        default_factory=dict, description="hyperparameter -> a constant, uniform, log_uniform, int_uniform or choice"
+        default_factory=dict,
+        description="hyperparameter -> a constant, or uniform, log_uniform, int_uniform or choice, with `when` or not",
     )
-    trials: int = Field(8, ge=1, le=10_000)
-    max_concurrent: int = Field(2, ge=1, le=1000, description="trials at the same time")
-    search: Literal["optuna", "random"] = "optuna"
-    scheduler: Literal["asha", "none"] = "asha"
+    trials: int = Field(
+        8, ge=1, le=10_000, description="at most; a grid has as many trials as points, and may not have more"
+    )
+    max_concurrent: int = Field(2, ge=1, le=1000, description="trials at the same time, as far as the cluster has room")
+    time_budget_s: float | None = Field(None, gt=0, description="the best trial that has finished by then wins")
+    search: Literal["optuna", "random", "grid"] = "optuna"
+    scheduler: Literal["asha", "pbt", "median", "none"] = "asha"
     max_iterations: int = Field(200, ge=1, description="boosting rounds or epochs of one trial at most")
     metric: Metric = "auc"
     mode: Literal["max", "min"] | None = Field(None, description="taken from the metric when left out")
     resources: Resources = Field(Resources(), description="of one trial")
+    workers: int = Field(1, ge=1, le=1000, description="processes of one trial, each with these resources")
     seed: int = Field(0, ge=0, lt=2**31)
     newest_rows: int | None = Field(
         None, ge=100, description="train on the newest labelled rows only, by data.timestamp; all by default"
@@ -136,6 +88,47 @@ class Train(Section):
             )
         if self.mode is not None and (self.mode == "max") != known[self.metric]:
             raise ValueError(f"mode {self.mode!r} would look for the worst {self.metric}; leave mode out")
+        return self
+
+    @model_validator(mode="after")
+    def _the_search_can_be_made(self) -> Self:
+        dimension_order(self.space)
+        ranges = [name for name, dim in self.space.items() if isinstance(dim, Range | LogRange | IntRange)]
+        if self.search == "grid" and ranges:
+            raise ValueError(
+                f"search 'grid' tries every value: expected choice or a constant for space.{ranges[0]}, found a range; "
+                "list its values as choice, or use search 'random' or 'optuna'"
+            )
+        if self.search == "grid" and len(list(islice(grid_points(self.space), self.trials + 1))) > self.trials:
+            raise ValueError(
+                f"search 'grid' tries every point: expected at most {self.trials}, found more; raise trials"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_scheduler_fits(self) -> Self:
+        if self.scheduler != "pbt":
+            return self
+        if self.trainer == "lightgbm":
+            raise ValueError(
+                "scheduler 'pbt' changes hyperparameters of a model half way, which lightgbm's trainer cannot take "
+                "over; use 'asha', or trainer 'torch'"
+            )
+        if self.search != "random":
+            raise ValueError(f"scheduler 'pbt' makes its own changes: expected search 'random', found {self.search!r}")
+        if self.workers > 1:
+            raise ValueError("scheduler 'pbt' needs trials of one process: expected workers 1")
+        if any(getattr(dimension, "when", None) for dimension in self.space.values()):
+            raise ValueError("scheduler 'pbt' changes hyperparameters one by one: it takes no `when` in the space")
+        shape = [name for name in ("hidden", "layers") if isinstance(self.space.get(name), Section)]
+        if self.trainer == "torch" and shape:
+            raise ValueError(f"scheduler 'pbt' hands weights on: space.{shape[0]} has to be a constant")
+        return self
+
+    @model_validator(mode="after")
+    def _the_trainer_has_workers(self) -> Self:
+        if self.workers > 1 and ":" in self.trainer:
+            raise ValueError(f"workers {self.workers}: a trainer of your own runs in one process; leave workers out")
         return self
 
     @property

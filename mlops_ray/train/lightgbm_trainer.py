@@ -1,6 +1,6 @@
 """The trainer `lightgbm`: gradient boosted trees; hyperparameters go to LightGBM as they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlops_ray.evaluation import score
 from mlops_ray.model import TrainedModel
 from mlops_ray.model.lightgbm_predictor import MODEL_FILE
 from mlops_ray.spec import Metric, Task
+from mlops_ray.train.binned import Datasets, shared_datasets
 from mlops_ray.train.trial_context import TrialContext
 
 __all__ = ["check_lightgbm_params", "train_lightgbm"]
@@ -40,11 +41,11 @@ def train_lightgbm(context: TrialContext) -> TrainedModel:
     """
     params = dict(context.params)
     patience = int(params.pop(_PATIENCE, min(50, max(10, context.max_iterations // 5))))
-    train = lightgbm.Dataset(context.x_train, context.y_train, categorical_feature=list(context.categorical))
-    valid = lightgbm.Dataset(context.x_valid, context.y_valid, reference=train)
     native = _NATIVE.get(context.metric)
+    params = _parameters(context, params, native)
+    train, valid = _datasets(context, params)
     booster = lightgbm.train(
-        _parameters(context, params, native),
+        params,
         train,
         num_boost_round=context.max_iterations,
         valid_sets=[valid],
@@ -79,7 +80,13 @@ def check_lightgbm_params(names: Iterable[str]) -> None:
 
 
 def _parameters(context: TrialContext, params: dict[str, Any], native: str | None) -> dict[str, Any]:
-    defaults = {"learning_rate": 0.1, "num_leaves": 31, "objective": _OBJECTIVES[context.task]}
+    defaults = {
+        "learning_rate": 0.1,
+        "num_leaves": 31,
+        "objective": _OBJECTIVES[context.task],
+        # otherwise the bins would depend on min_data_in_leaf, and no two trials that search over it could share them
+        "feature_pre_filter": False,
+    }
     fixed = {
         "metric": native or "None",
         "num_threads": context.threads,
@@ -88,7 +95,24 @@ def _parameters(context: TrialContext, params: dict[str, Any], native: str | Non
         "force_row_wise": True,  # deterministic wants one of the two layouts fixed
         "verbose": -1,
     }
+    if context.network:
+        fixed |= {"tree_learner": "data", "pre_partition": True, **context.network}
     return {**defaults, **params, **fixed}
+
+
+def _datasets(context: TrialContext, params: Mapping[str, Any]) -> Datasets:
+    """The data in LightGBM's form, shared with other trials where it may be."""
+
+    def make() -> Datasets:
+        # the same for both: LightGBM takes a difference for a change, which binned data cannot follow
+        how: dict[str, Any] = {"categorical_feature": list(context.categorical), "params": dict(params)}
+        train = lightgbm.Dataset(context.x_train, context.y_train, **how)
+        return train, lightgbm.Dataset(context.x_valid, context.y_valid, reference=train, **how)
+
+    # workers of one trial bin together, through LightGBM's own network
+    if context.data_id is None or context.network:
+        return make()
+    return shared_datasets(context.data_id, params, make)
 
 
 def _score(

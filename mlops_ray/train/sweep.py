@@ -3,6 +3,7 @@
 import logging
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from mlops_ray.lake import Lake
 from mlops_ray.model import TrainedModel
 from mlops_ray.spec import ModelSpec, Train, Workspace
 from mlops_ray.tracking import Tracking
-from mlops_ray.train.search import param_space, scheduler_of, search_of
+from mlops_ray.train.admission import concurrent_trials
+from mlops_ray.train.cluster_nodes import cluster_nodes
+from mlops_ray.train.search import scheduler_of, search_of, trial_count, tune_space
 from mlops_ray.train.sweep_log import SweepLog, TrialLog
 from mlops_ray.train.trainers import find_trainer
-from mlops_ray.train.training_data import TrainingData
+from mlops_ray.train.training_data import Part, TrainingData
 from mlops_ray.train.trial import BEST, TrialPlan, read_model, run_trial
 
 __all__ = ["SweepResult", "run_sweep"]
@@ -55,17 +58,19 @@ def run_sweep(
     Raises:
         TrainError: no trial came to its end; the message holds the first trial's error.
     """
-    log = SweepLog(tracking, run_id, metric=spec.train.metric, planned=spec.train.trials, progress=progress)
-    trainable = tune.with_resources(partial(run_trial, plan=_plan(spec, data)), _resources(spec))
-    with _quiet_tune():
+    log = SweepLog(tracking, run_id, metric=spec.train.metric, planned=trial_count(spec.train), progress=progress)
+    tune_config = _tune_config(spec)
+    plan = _plan(spec, data)
+    trainable = tune.with_resources(partial(run_trial, plan=plan), _resources(spec))
+    with _quiet_tune(), _binnings_of(plan):
         tune.Tuner(
             trainable,
-            param_space=param_space(spec.train.space),
-            tune_config=_tune_config(spec),
-            run_config=_run_config(workspace, f"{spec.name}-{run_id}", log),
+            param_space=tune_space(spec.train),
+            tune_config=tune_config,
+            run_config=_run_config(workspace, f"{spec.name}-{run_id}", log, spec.train),
         ).fit()
     trials = tuple(log.trials.values())
-    best = _best(trials, maximize=spec.train.maximize)
+    best = _best(trials, spec.train)
     return SweepResult(_model_of(best), best, trials)
 
 
@@ -80,6 +85,8 @@ def warm_up_workers(train: Train) -> None:
 
 def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
     train = spec.train
+    shards = _shards(data.train, train.workers)
+    kept = Part(data.train.x[:0], data.train.y[:0]) if shards else data.train
     return TrialPlan(
         trainer=train.trainer,
         task=train.task,
@@ -90,11 +97,23 @@ def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
         threads=max(1, int(train.resources.cpus)),
         device="cuda" if train.resources.gpus > 0 else "cpu",
         signature=data.signature,
-        data=ray.put((data.train, data.valid)),
+        data=ray.put((kept, data.valid)),
+        data_id=uuid.uuid4().hex,
+        shards=tuple(ray.put(shard) for shard in shards),
+        resources={"CPU": train.resources.cpus, "GPU": train.resources.gpus} if shards else None,
     )
 
 
+def _shards(part: Part, workers: int) -> Iterator[Part] | tuple[()]:
+    """Every so-manieth row for each worker: parts of equal size, alike also where rows are in an order."""
+    if workers == 1:
+        return ()
+    return (Part(part.x[rank::workers], part.y[rank::workers]) for rank in range(workers))
+
+
 def _resources(spec: ModelSpec) -> dict[str, float]:
+    if spec.train.workers > 1:
+        return {"memory": 1}  # a byte for the process that waits for the workers: Tune does not take nothing
     return {"cpu": spec.train.resources.cpus, "gpu": spec.train.resources.gpus}
 
 
@@ -102,8 +121,9 @@ def _tune_config(spec: ModelSpec) -> tune.TuneConfig:
     return tune.TuneConfig(
         metric=BEST,
         mode="max" if spec.train.maximize else "min",
-        num_samples=spec.train.trials,
-        max_concurrent_trials=spec.train.max_concurrent,
+        num_samples=trial_count(spec.train),
+        max_concurrent_trials=_at_a_time(spec.train),
+        time_budget_s=spec.train.time_budget_s,
         search_alg=search_of(spec.train),
         scheduler=scheduler_of(spec.train),
         # a fresh actor costs 2 s of imports, a small trial 0.1 s
@@ -111,21 +131,35 @@ def _tune_config(spec: ModelSpec) -> tune.TuneConfig:
     )
 
 
-def _run_config(workspace: Workspace, name: str, log: SweepLog) -> tune.RunConfig:
+def _at_a_time(train: Train) -> int:
+    room = concurrent_trials(train, cluster_nodes())
+    # a population takes turns where there is no room for all of it
+    return trial_count(train) if train.scheduler == "pbt" else room
+
+
+def _run_config(workspace: Workspace, name: str, log: SweepLog, train: Train) -> tune.RunConfig:
     lake = Lake(workspace.lake)
     where: dict[str, Any] = {"storage_path": str(Path(workspace.home) / "tune")}
     if not workspace.lake.startswith(("/", "file:")):
         # workers on other nodes see the lake, but not this machine's folders
         where = {"storage_path": f"{lake.root}/tune", "storage_filesystem": lake.filesystem}
-    return tune.RunConfig(name=name, verbose=0, callbacks=[log], **where)
+    return tune.RunConfig(name=name, verbose=0, callbacks=[log], checkpoint_config=_checkpoints(train), **where)
 
 
-def _best(trials: tuple[TrialLog, ...], *, maximize: bool) -> TrialLog:
+def _checkpoints(train: Train) -> tune.CheckpointConfig:
+    """Two of a trial are kept; all where others may go on from an older one."""
+    return tune.CheckpointConfig(num_to_keep=None if train.scheduler == "pbt" else 2)
+
+
+def _best(trials: tuple[TrialLog, ...], train: Train) -> TrialLog:
     finished = [(t.value, t) for t in trials if t.checkpoint is not None and t.value is not None]
     if not finished:
         errors = [t.error for t in trials if t.error]
-        raise TrainError(f"none of {len(trials)} trials came to its end; the first said: {(errors or ['nothing'])[0]}")
-    sign = 1 if maximize else -1
+        within = f" within train.time_budget_s: {train.time_budget_s:g}" if train.time_budget_s else ""
+        raise TrainError(
+            f"none of {len(trials)} trials came to its end{within}; the first said: {(errors or ['nothing'])[0]}"
+        )
+    sign = 1 if train.maximize else -1
     return max(finished, key=lambda pair: sign * pair[0])[1]
 
 
@@ -134,6 +168,19 @@ def _model_of(trial: TrialLog) -> TrainedModel:
         raise TrainError(f"trial {trial.trial_id} has no model")
     with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
         return read_model(Path(trial.checkpoint.to_directory(folder)))
+
+
+@contextmanager
+def _binnings_of(plan: TrialPlan) -> Iterator[None]:
+    """LightGBM's bins of the sweep are removed from this node at its end; other nodes do so in their next sweep."""
+    try:
+        yield
+    finally:
+        if plan.trainer == "lightgbm":
+            # lightgbm: a driver of another trainer has no use for it
+            from mlops_ray.train.binned import forget_binnings
+
+            forget_binnings(plan.data_id)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from ray.tune import Callback, Checkpoint
 
 from mlops_ray.tracking import MetricPoint, RunStatus, Tracking
-from mlops_ray.train.trial import BEST, ITERATION
+from mlops_ray.train.trial import BEST, FINISHED, ITERATION
 
 __all__ = ["SweepLog", "TrialLog"]
 
@@ -71,7 +71,8 @@ class SweepLog(Callback):
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
         """A trial came to its end, or was ended early for want of prospects."""
         log = self.trials[trial.trial_id]
-        log.checkpoint = trial.checkpoint
+        # an earlier checkpoint is what the trial could go on from, not a model
+        log.checkpoint = trial.checkpoint if trial.last_result.get(FINISHED) else None
         self._end(log, "FINISHED", "completed" if log.checkpoint is not None else "stopped_early")
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:

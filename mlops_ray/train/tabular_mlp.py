@@ -14,13 +14,15 @@ __all__ = ["TabularMLP"]
 
 
 class TabularMLP(nn.Module):
-    """Embeddings for categories, standardised numbers with a flag for missing ones, then dense layers.
+    """Embeddings for categories, standardised numbers with a flag where some are missing, then dense layers.
 
-    Takes float64 (rows, inputs) as `encode` makes them; `forward` answers raw scores (rows,), `predictions` those
-    through a sigmoid for a binary task and in the label's unit for a regression.
+    `encode` takes float64 (rows, inputs) as `mlops_ray.model.encode` makes them, and what it gives never changes while
+    the net learns; `forward` makes raw scores (rows,) of it, `predictions` does both, through a sigmoid for a binary
+    task and in the label's unit for a regression. A number missing in no training row counts as their mean.
     """
 
     numeric: Tensor
+    flagged: Tensor
     mean: Tensor
     std: Tensor
     label_mean: Tensor
@@ -45,24 +47,35 @@ class TabularMLP(nn.Module):
         self.sizes = [len(signature.inputs[i].categories) + 2 for i in self.categorical]
         self.embeddings = nn.ModuleList(nn.Embedding(size, _width(size)) for size in self.sizes)
         self._remember(matrix[:, numeric], labels)
-        widths = [2 * len(numeric) + sum(_width(size) for size in self.sizes), *hidden]
+        widths = [len(numeric) + len(self.flagged) + sum(_width(size) for size in self.sizes), *hidden]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Raw scores (rows,) in float32."""
-        parts = self._numbers(rows) if len(self.numeric) else []
-        for place, size, embedding in zip(self.categorical, self.sizes, self.embeddings, strict=True):
-            codes = torch.nan_to_num(rows[:, place], nan=float(size - 1)).long().clamp(0, size - 1)
-            parts.append(embedding(codes))
-        answer: Tensor = self.layers(torch.cat(parts, dim=1)).squeeze(1)
+    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers and flags float32 (rows, n), and codes of the categories int64 (rows, categories)."""
+        codes = [
+            torch.nan_to_num(rows[:, place], nan=float(size - 1)).long().clamp(0, size - 1)
+            for place, size in zip(self.categorical, self.sizes, strict=True)
+        ]
+        none = rows[:, :0]
+        numbers = torch.cat(self._numbers(rows), dim=1) if len(self.numeric) else none.float()
+        return numbers, torch.stack(codes, dim=1) if codes else none.long()
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Raw scores (rows,) for what `encode` gave."""
+        embedded = [embedding(codes[:, i]) for i, embedding in enumerate(self.embeddings)]
+        answer: Tensor = self.layers(torch.cat([numbers, *embedded], dim=1)).squeeze(1)
         return answer
 
     def predictions(self, rows: Tensor) -> Tensor:
         """Predictions (rows,) in float64."""
-        raw = self(rows).double()
+        return self.answers(self(*self.encode(rows)))
+
+    def answers(self, raw: Tensor) -> Tensor:
+        """Raw scores as predictions (rows,) in float64."""
+        raw = raw.double()
         return torch.sigmoid(raw) if self.binary else raw * self.label_std + self.label_mean
 
     def targets(self, labels: Tensor) -> Tensor:
@@ -79,10 +92,13 @@ class TabularMLP(nn.Module):
         numbers = rows.index_select(1, self.numeric)
         missing = ~torch.isfinite(numbers)
         scaled = torch.where(missing, 0.0, (numbers - self.mean) / self.std).clamp(-10, 10)
-        return [scaled.float(), missing.float()]
+        return (
+            [scaled.float(), missing.index_select(1, self.flagged).float()] if len(self.flagged) else [scaled.float()]
+        )
 
     def _remember(self, numbers: NDArray[np.float64], labels: NDArray[np.float64]) -> None:
         known = np.isfinite(numbers)
+        self._keep("flagged", torch.from_numpy(np.flatnonzero(~known.all(axis=0))))
         counts = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, numbers, 0.0).sum(axis=0) / counts
         std = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / counts)

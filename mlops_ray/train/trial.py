@@ -11,20 +11,30 @@ import numpy as np
 import ray
 from ray import tune
 
-from mlops_ray.errors import TrainError
 from mlops_ray.evaluation import score
 from mlops_ray.model import Predictor, Signature, TrainedModel
 from mlops_ray.model.predictor import load_predictor
 from mlops_ray.spec import Metric, Task
+from mlops_ray.train.reporter import BEST, FINISHED, ITERATION, Reporter
 from mlops_ray.train.trainers import find_trainer
 from mlops_ray.train.training_data import Part
 from mlops_ray.train.trial_context import TrialContext
 
-__all__ = ["BEST", "ITERATION", "TrialPlan", "load_model", "read_model", "run_trial"]
+__all__ = [
+    "BEST",
+    "FINISHED",
+    "ITERATION",
+    "TrialPlan",
+    "context_of",
+    "load_model",
+    "read_model",
+    "reporter_of",
+    "run_trial",
+]
 
-ITERATION = "iteration"
-BEST = "best_so_far"  # what the scheduler and the search compare
 _FLAVOR = "flavor.json"
+_STATE = "state.bin"
+_PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,10 @@ class TrialPlan:
     threads: int
     device: str
     signature: Signature
-    data: ray.ObjectRef  # of (train, valid), two `Part`s, in the object store once
+    data: ray.ObjectRef  # of (train, valid), two `Part`s, in the object store once; train is empty with shards
+    data_id: str  # a name no other sweep of any cluster has: nodes share files by it
+    shards: tuple[ray.ObjectRef, ...] = ()  # the training rows, a `Part` for each of several workers
+    resources: Mapping[str, float] | None = None  # of each of several workers, in Ray's names
 
 
 def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
@@ -49,15 +62,28 @@ def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
     Reports the validation metric as it goes, and at last that of the model as it will be loaded, with its files as
     the checkpoint: a model that cannot be loaded is a failed trial, not a failed deployment.
     """
-    train, valid = ray.get(plan.data)
-    reporter = _Reporter(plan)
-    model = find_trainer(plan.trainer)(_context(config, plan, train, valid, reporter))
+    reporter = reporter_of(plan, _send)
+    if plan.shards:
+        # Ray Train: 1 s to import, and most trials are one process
+        from mlops_ray.train.workers import train_with_workers
+
+        model = train_with_workers(config, plan, reporter)
+        _, valid = ray.get(plan.data)
+    else:
+        train, valid = ray.get(plan.data)
+        state = _taken_over(reporter)
+        model = find_trainer(plan.trainer)(context_of(config, plan, train, valid, reporter, resume=state))
     with tempfile.TemporaryDirectory(prefix="mlops-ray-trial-") as name:
         folder = Path(name)
         predictor = load_model(model, folder, signature=plan.signature, threads=plan.threads)
         value = score(plan.metric, valid.y, np.asarray(predictor.predict(valid.x), dtype=np.float64))
         (folder / _FLAVOR).write_text(json.dumps(model.flavor), encoding="utf-8")
         reporter.report_last(value, folder)
+
+
+def reporter_of(plan: TrialPlan, send: Any) -> Reporter:
+    """A reporter at its start."""
+    return Reporter(plan.metric, plan.maximize, plan.max_iterations, send)
 
 
 def load_model(model: TrainedModel, folder: Path, *, signature: Signature | None = None, threads: int = 1) -> Predictor:
@@ -79,46 +105,64 @@ def read_model(folder: Path) -> TrainedModel:
     return TrainedModel(json.loads(files.pop(_FLAVOR)), files)
 
 
-class _Reporter:
-    """Reports to Tune, and remembers how far the trial came and its best value."""
+def context_of(
+    config: Mapping[str, Any], plan: TrialPlan, train: Part, valid: Part, reporter: Reporter, **more: Any
+) -> TrialContext:
+    """What the trainer gets; `more` are fields of `TrialContext` that hold for this process only."""
+    fields: dict[str, Any] = {
+        "params": dict(config),
+        "task": plan.task,
+        "metric": plan.metric,
+        "maximize": plan.maximize,
+        "seed": plan.seed,
+        "max_iterations": plan.max_iterations,
+        "threads": plan.threads,
+        "device": plan.device,
+        "x_train": train.x,
+        "y_train": train.y,
+        "x_valid": valid.x,
+        "y_valid": valid.y,
+        "categorical": plan.signature.categorical,
+        "signature": plan.signature,
+        "report": reporter.report,
+        "checkpoint": _Checkpoints(reporter),
+        "data_id": None if plan.shards else plan.data_id,
+        "workers": max(1, len(plan.shards)),
+    }
+    return TrialContext(**fields | more)
 
-    def __init__(self, plan: TrialPlan) -> None:
-        self._plan = plan
-        self._best = -np.inf if plan.maximize else np.inf
-        self._iteration = 0
 
-    def report(self, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Called by the trainer; TrainError when the sweep's metric is not among `metrics`."""
-        if self._plan.metric not in metrics:
-            raise TrainError(f"a trainer has to report {self._plan.metric!r}, found {', '.join(metrics) or 'nothing'}")
-        value = float(metrics[self._plan.metric])
-        self._best = max(self._best, value) if self._plan.maximize else min(self._best, value)
-        # the scheduler ends a trial beyond max_iterations, which must not happen before its model is there
-        self._iteration = min(iteration, self._plan.max_iterations)
-        tune.report({ITERATION: self._iteration, BEST: self._best, **{k: float(v) for k, v in metrics.items()}})
+class _Checkpoints:
+    """Writes what a trainer wants to go on from into a folder, with how far the trial was."""
 
-    def report_last(self, value: float, folder: Path) -> None:
-        """The value of the finished model, and its files."""
-        # one more than the last report: Tune's schedulers want this number to grow
-        metrics = {ITERATION: self._iteration + 1, BEST: value, self._plan.metric: value}
-        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def __call__(self, iteration: int, metrics: Mapping[str, float], state: bytes) -> None:
+        """Report with `state` as the checkpoint."""
+        with tempfile.TemporaryDirectory(prefix="mlops-ray-state-") as name:
+            (Path(name) / _STATE).write_bytes(state)
+            self._reporter.report(iteration, metrics, Path(name))
 
 
-def _context(config: Mapping[str, Any], plan: TrialPlan, train: Part, valid: Part, reporter: _Reporter) -> TrialContext:
-    return TrialContext(
-        params=dict(config),
-        task=plan.task,
-        metric=plan.metric,
-        maximize=plan.maximize,
-        seed=plan.seed,
-        max_iterations=plan.max_iterations,
-        threads=plan.threads,
-        device=plan.device,
-        x_train=train.x,
-        y_train=train.y,
-        x_valid=valid.x,
-        y_valid=valid.y,
-        categorical=plan.signature.categorical,
-        signature=plan.signature,
-        report=reporter.report,
-    )
+def _taken_over(reporter: Reporter) -> bytes | None:
+    """What another trial, or this one before it failed, left to go on from."""
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is None:
+        return None
+    with checkpoint.as_directory() as name:
+        if not (Path(name) / _PROGRESS).exists():
+            return None  # a finished model: nothing to go on from
+        progress = json.loads((Path(name) / _PROGRESS).read_text(encoding="utf-8"))
+        reporter.iteration, reporter.best = int(progress[ITERATION]), float(progress[BEST])
+        return (Path(name) / _STATE).read_bytes()
+
+
+def _send(metrics: dict[str, Any], folder: Path | None) -> None:
+    if folder is None:
+        tune.report(metrics)
+        return
+    if FINISHED not in metrics:
+        progress = {ITERATION: metrics[ITERATION], BEST: metrics[BEST]}
+        (folder / _PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+    tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))

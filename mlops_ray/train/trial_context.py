@@ -1,7 +1,7 @@
 """What a trainer gets, and what it has to be."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ class TrialContext:
     Matrices are (rows, inputs) float64 as `mlops_ray.model.encode` makes them and read-only; labels are (rows,), 0 and
     1 for a binary task. `report(iteration, {metric: value})` tells how it goes on the validation rows, 10 to 20 times a
     trial; a trial without prospects is ended inside of it.
+
+    With several `workers` each has a part of the training rows and all validation rows, and each has to report.
     """
 
     params: Mapping[str, Any]
@@ -39,6 +41,12 @@ class TrialContext:
     categorical: tuple[int, ...]  # places of the category columns in the matrices
     signature: Signature
     report: Callable[[int, Mapping[str, float]], None]
+    # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`
+    checkpoint: Callable[[int, Mapping[str, float], bytes], None] = lambda _iteration, _metrics, _state: None
+    resume: bytes | None = None
+    data_id: str | None = None  # names the data, the same in all trials on it; None: nobody shares it
+    workers: int = 1  # processes that train this model together, each on rows of its own
+    network: Mapping[str, Any] = field(default_factory=dict)  # LightGBM's parameters to find the other workers
 
     @property
     def report_every(self) -> int:

@@ -94,6 +94,7 @@ def context_of(prepared: TrainingData) -> Callable[..., TrialContext]:
             "categorical": prepared.signature.categorical,
             "signature": prepared.signature,
             "report": lambda iteration, metrics: noted.append((iteration, dict(metrics))),
+            "checkpoint": lambda iteration, metrics, _: noted.append((iteration, dict(metrics))),
         }
         return TrialContext(**fields | changes)
 

@@ -1,4 +1,6 @@
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,51 @@ def test_the_same_seed_gives_the_same_predictions(context_of: ContextOf, tmp_pat
     context = context_of(params=PARAMS, max_iterations=2)
     first, second = (load_model(train_torch(context), tmp_path / name) for name in ("a", "b"))
     np.testing.assert_array_equal(first.predict(context.x_valid), second.predict(context.x_valid))
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_makes_the_model_of_one_that_was_never_stopped(
+    context_of: ContextOf, tmp_path: Path
+) -> None:
+    states: dict[int, bytes] = {}
+
+    def keep(iteration: int, _: object, state: bytes) -> None:
+        states[iteration] = state
+
+    whole = context_of(params=PARAMS, max_iterations=6, checkpoint=keep)
+    rest = context_of(params=PARAMS, max_iterations=6)
+    first = load_model(train_torch(whole), tmp_path / "a").predict(whole.x_valid)
+    second = load_model(train_torch(replace(rest, resume=states[3])), tmp_path / "b").predict(rest.x_valid)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_trial_that_takes_weights_over_keeps_its_own_learning_rate(context_of: ContextOf, tmp_path: Path) -> None:
+    states: list[bytes] = []
+    context = context_of(params=PARAMS, max_iterations=2, checkpoint=lambda _i, _m, state: states.append(state))
+    before = load_model(train_torch(context), tmp_path / "a").predict(context.x_valid)
+    still = context_of(params=PARAMS | {"learning_rate": 0.0}, max_iterations=5, resume=states[-1])
+    after = load_model(train_torch(still), tmp_path / "b").predict(context.x_valid)
+    np.testing.assert_allclose(before, after, atol=1e-6)
+
+
+def test_half_precision_learns_as_well(context_of: ContextOf, tmp_path: Path) -> None:
+    context = context_of(params=PARAMS | {"precision": "bfloat16"}, max_iterations=10)
+    predictor = load_model(train_torch(context), tmp_path)
+    assert score("auc", context.y_valid, predictor.predict(context.x_valid)) > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+# torch.compile imports code of torch that torch itself has deprecated
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_compiled_net_learns_as_well(context_of: ContextOf, tmp_path: Path) -> None:
+    context = context_of(params=PARAMS | {"compile": True}, max_iterations=10)
+    predictor = load_model(train_torch(context), tmp_path)
+    assert score("auc", context.y_valid, predictor.predict(context.x_valid)) > 0.85
+
+
+def test_a_precision_it_does_not_have_is_refused(context_of: ContextOf) -> None:
+    with pytest.raises(TrainError, match="precision: expected float32 or bfloat16, found 'float8'"):
+        train_torch(context_of(params={"precision": "float8"}))
 
 
 def test_a_regression_predicts_in_the_unit_of_the_label(context_of: ContextOf, tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""Ways to search hyperparameters of LightGBM, or to train once, over the same rows; each tells what it took."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import optuna
+import ray
+from ray import tune
+
+from benchmarks.sweep_data import SweepData, read_parts, training_data
+from mlops_ray.evaluation import score
+from mlops_ray.model import TrainedModel
+from mlops_ray.spec import ModelSpec, Workspace
+from mlops_ray.tracking import DatasetInput, Tracking
+from mlops_ray.train import TrialContext, train_lightgbm
+from mlops_ray.train.search import search_of
+from mlops_ray.train.sweep import run_sweep
+from mlops_ray.train.training_data import Part
+
+__all__ = ["Course", "engine_sweep", "naive_tune", "placing_s", "plain_lightgbm", "plain_optuna", "start_up_only"]
+
+_ROUNDS_FOR_NOTHING = 1
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a search went: seconds from its start, and the best validation AUC of a finished trial at that time."""
+
+    seconds: float
+    best: tuple[tuple[float, float], ...]
+
+    def reached_s(self, auc: float) -> float | None:
+        """Seconds until a finished trial was at least so good."""
+        return next((seconds for seconds, value in self.best if value >= auc), None)
+
+
+def engine_sweep(spec: ModelSpec, train: Part, valid: Part, folder: Path) -> Course:
+    """This engine: `run_sweep`, with MLflow on SQLite as its users have it."""
+    workspace = Workspace.at(folder)
+    tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake}/mlflow")
+    tracking.check()
+    run_id = tracking.start_sweep("bench", name="bench", tags={}, params={}, dataset=DatasetInput("d", "d", "d", {}))
+    started = time.perf_counter()
+    finished: list[tuple[float, str]] = []
+
+    def note(sentence: str) -> None:
+        finished.append((time.perf_counter() - started, sentence))
+
+    result = run_sweep(spec, workspace, training_data(train, valid), tracking=tracking, run_id=run_id, progress=note)
+    seconds = time.perf_counter() - started
+    values = {trial.number: trial.value for trial in result.trials}
+    course = [(at, values[int(text.split()[1])]) for at, text in finished if " completed" in text]
+    return Course(seconds, _best_so_far([(at, value) for at, value in course if value is not None]))
+
+
+def naive_tune(spec: ModelSpec, data: SweepData) -> Course:
+    """Ray Tune as tutorials have it: every trial reads the files, makes its own Dataset and trains to its end."""
+    started = time.perf_counter()
+    trainable = tune.with_resources(partial(_naive_trial, data=data, spec=spec), {"cpu": spec.train.resources.cpus})
+    results = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            metric="best_so_far",
+            mode="max",
+            num_samples=spec.train.trials,
+            max_concurrent_trials=spec.train.max_concurrent,
+            search_alg=search_of(spec.train),
+        ),
+        run_config=tune.RunConfig(verbose=0, storage_path=str(data.train.parent / "naive")),
+    ).fit()
+    values = [r.metrics["best_so_far"] for r in results if r.metrics]
+    seconds = time.perf_counter() - started
+    return Course(seconds, ((seconds, max(values)),))
+
+
+def plain_optuna(spec: ModelSpec, train: Part, valid: Part, *, threads: int) -> Course:
+    """Optuna in this process, trials one after the other with all threads, data in memory and binned once."""
+    binning = {"feature_pre_filter": False, "verbose": -1, "seed": spec.train.seed, "num_threads": threads}
+    started = time.perf_counter()
+    dataset = lightgbm.Dataset(train.x, train.y, params=dict(binning))
+    watched = lightgbm.Dataset(valid.x, valid.y, reference=dataset, params=dict(binning))
+    course: list[tuple[float, float]] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        params = {
+            "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+            "num_leaves": trial.suggest_int("num_leaves", 15, 127),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 20, 300),
+            "feature_fraction": trial.suggest_float("feature_fraction", 0.5, 1.0),
+            "lambda_l2": trial.suggest_float("lambda_l2", 0.001, 10.0, log=True),
+        }
+        booster = _boost({**params, **binning}, dataset, watched, spec)
+        value = float(booster.best_score["valid_0"]["auc"])
+        course.append((time.perf_counter() - started, value))
+        return value
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=spec.train.seed))
+    study.optimize(objective, n_trials=spec.train.trials)
+    return Course(time.perf_counter() - started, _best_so_far(course))
+
+
+def plain_lightgbm(spec: ModelSpec, train: Part, valid: Part, *, threads: int) -> float:
+    """Seconds of one training with `lightgbm.train`, its Datasets included."""
+    params = {**spec.train.space, "verbose": -1, "seed": spec.train.seed, "num_threads": threads}
+    started = time.perf_counter()
+    dataset = lightgbm.Dataset(train.x, train.y)
+    watched = lightgbm.Dataset(valid.x, valid.y, reference=dataset)
+    _boost(params, dataset, watched, spec).model_to_string()
+    return time.perf_counter() - started
+
+
+def start_up_only(context: TrialContext) -> TrainedModel:
+    """A trainer that does next to nothing: what a sweep of it takes is not training."""
+    few = slice(0, 200)
+    return train_lightgbm(
+        replace(
+            context, x_train=context.x_train[few], y_train=context.y_train[few], x_valid=context.x_valid[few],
+            y_valid=context.y_valid[few], max_iterations=_ROUNDS_FOR_NOTHING, data_id=None,
+        )
+    )  # fmt: skip
+
+
+def _naive_trial(config: Mapping[str, Any], *, data: SweepData, spec: ModelSpec) -> None:
+    train, valid = read_parts(data)
+    params = {**config, "verbose": -1, "seed": spec.train.seed, "num_threads": int(spec.train.resources.cpus)}
+    dataset = lightgbm.Dataset(train.x, train.y)
+    watched = lightgbm.Dataset(valid.x, valid.y, reference=dataset)
+    booster = _boost(params, dataset, watched, spec)
+    value = score("auc", valid.y, np.asarray(booster.predict(valid.x), dtype=np.float64))
+    tune.report({"best_so_far": value, "iteration": 1})
+
+
+def _boost(
+    params: Mapping[str, Any], dataset: lightgbm.Dataset, watched: lightgbm.Dataset, spec: ModelSpec
+) -> lightgbm.Booster:
+    patience = min(50, max(10, spec.train.max_iterations // 5))
+    return lightgbm.train(
+        # the layout and the rounding that the engine uses
+        {"objective": "binary", "metric": "auc", "deterministic": True, "force_row_wise": True, **params},
+        dataset,
+        num_boost_round=spec.train.max_iterations,
+        valid_sets=[watched],
+        callbacks=[lightgbm.early_stopping(patience, verbose=False)],
+    )
+
+
+def _best_so_far(course: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    found: list[tuple[float, float]] = []
+    for seconds, value in sorted(course):
+        if not found or value > found[-1][1]:
+            found.append((seconds, value))
+    return tuple(found)
+
+
+def placing_s(train: Part, valid: Part) -> float:
+    """Seconds to put the rows into Ray's object store, which a sweep does once."""
+    started = time.perf_counter()
+    ray.put((train, valid))
+    return time.perf_counter() - started
