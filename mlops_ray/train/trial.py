@@ -1,6 +1,7 @@
 """One trial, as Ray Tune runs it in a worker: train, save, load again, score what was loaded."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,14 @@ from mlops_ray.train.trainers import find_trainer
 from mlops_ray.train.training_data import Part
 from mlops_ray.train.trial_context import TrialContext
 
-__all__ = ["BEST", "ITERATION", "TrialPlan", "load_model", "read_model", "run_trial"]
+__all__ = ["BEST", "ITERATION", "LOGGED", "TrialPlan", "load_model", "read_model", "run_trial"]
 
 ITERATION = "iteration"
 BEST = "best_so_far"  # what the scheduler and the search compare
+LOGGED = "logged"  # [name, value, step] of what the trainer logged since the last report
 _FLAVOR = "flavor.json"
+# the names MLflow takes
+_METRIC_NAME = re.compile(r"[\w./ :-]{1,250}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,14 @@ class _Reporter:
         self._plan = plan
         self._best = -np.inf if plan.maximize else np.inf
         self._iteration = 0
+        self._logged: list[tuple[str, float, int]] = []
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Called by the trainer; the driver takes it to MLflow with the next report, so that no worker has to."""
+        for name, value in metrics.items():
+            if not _METRIC_NAME.fullmatch(name):
+                raise TrainError(f"context.log: expected letters, digits and ._-/: in a metric's name, found {name!r}")
+            self._logged.append((name, float(value), int(step)))
 
     def report(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Called by the trainer; TrainError when the sweep's metric is not among `metrics`."""
@@ -95,13 +107,18 @@ class _Reporter:
         self._best = max(self._best, value) if self._plan.maximize else min(self._best, value)
         # the scheduler ends a trial beyond max_iterations, which must not happen before its model is there
         self._iteration = min(iteration, self._plan.max_iterations)
-        tune.report({ITERATION: self._iteration, BEST: self._best, **{k: float(v) for k, v in metrics.items()}})
+        values = {k: float(v) for k, v in metrics.items()}
+        tune.report({ITERATION: self._iteration, BEST: self._best, LOGGED: self._taken(), **values})
 
     def report_last(self, value: float, folder: Path) -> None:
         """The value of the finished model, and its files."""
         # one more than the last report: Tune's schedulers want this number to grow
-        metrics = {ITERATION: self._iteration + 1, BEST: value, self._plan.metric: value}
+        metrics = {ITERATION: self._iteration + 1, BEST: value, self._plan.metric: value, LOGGED: self._taken()}
         tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    def _taken(self) -> list[tuple[str, float, int]]:
+        logged, self._logged = self._logged, []
+        return logged
 
 
 def _context(config: Mapping[str, Any], plan: TrialPlan, train: Part, valid: Part, reporter: _Reporter) -> TrialContext:
@@ -121,4 +138,5 @@ def _context(config: Mapping[str, Any], plan: TrialPlan, train: Part, valid: Par
         categorical=plan.signature.categorical,
         signature=plan.signature,
         report=reporter.report,
+        log=reporter.log,
     )
