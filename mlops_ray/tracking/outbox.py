@@ -33,13 +33,12 @@ class Outbox:
         sent = json.loads(self._sent_file.read_text(encoding="utf-8")) if self._sent_file.exists() else {}
         self.sent_bytes: int = sent.get("bytes", 0)
         self.runs: dict[str, str] = sent.get("runs", {})  # trial -> run id
-        self._output = self.file.open("ab", buffering=0)
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Keep `entry`; it outlives this process when this returns. NaN and infinities are kept as they are."""
         line = json.dumps(entry, default=_plain).encode() + b"\n"
-        with self._grown:
-            self._output.write(line)
+        with self._grown, self.file.open("ab", buffering=0) as output:
+            output.write(line)
             self._size += len(line)
             self._grown.notify_all()
 
@@ -73,10 +72,6 @@ class Outbox:
         """Wait until everything is sent; whether it is."""
         with self._grown:
             return self._grown.wait_for(lambda: self._size <= self.sent_bytes, timeout_s)
-
-    def close(self) -> None:
-        """Append nothing more."""
-        self._output.close()
 
 
 def _plain(value: Any) -> Any:

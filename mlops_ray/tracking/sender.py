@@ -92,11 +92,11 @@ class Sender:
 
     def _send_entry(self, trial: str, entry: Mapping[str, Any]) -> None:
         if entry["kind"] == "start":
-            run_id = self._tracking.start_trial(self._sweep_run, trial, entry["params"])
-            self._outbox.runs[trial] = run_id
-            self._tracking.set_tags(run_id, {"mlops_ray.attempt": str(entry["attempt"])})
+            started = self._tracking.start_trial(self._sweep_run, trial, entry["params"])
+            self._outbox.runs[trial] = started
+            self._tracking.set_tags(started, {"mlops_ray.attempt": str(entry["attempt"])})
             if entry["attempt"] > 1:
-                self._tracking.reopen(run_id)
+                self._tracking.reopen(started)
             return
         run_id = self._outbox.runs.get(trial)
         if run_id is None:

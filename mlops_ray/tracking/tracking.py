@@ -95,7 +95,8 @@ class Tracking:
         """
         with reporting(self.uri, f"look at the trials of run {sweep_run}"):
             experiment = self._client.get_run(sweep_run).info.experiment_id
-            children, token = [], None
+            children: list[Any] = []
+            token: str | None = None
             while token != "":
                 page = self._client.search_runs([experiment], f"tags.`{_PARENT}` = '{sweep_run}'", page_token=token)
                 children, token = [*children, *page], page.token or ""

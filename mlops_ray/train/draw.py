@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,9 @@ def _contour(axes: Any, numbers: Numbers) -> None:
     y = known[strongest[1]] if len(strongest) > 1 else _Axis(values.tolist())
     distinct = len({(a, b) for a, b in zip(x.heights, y.heights, strict=True)})
     if len(strongest) > 1 and distinct >= 6 and min(len(set(x.heights)), len(set(y.heights))) >= 4:
-        axes.tricontourf(x.heights, y.heights, values, levels=12, cmap="viridis", alpha=0.55)
+        # points in one line have no area to draw contours over
+        with suppress(RuntimeError):
+            axes.tricontourf(x.heights, y.heights, values, levels=12, cmap="viridis", alpha=0.55)
     shown = axes.scatter(
         x.heights, y.heights, c=values, cmap="viridis", s=42, edgecolors="white", linewidths=0.8, zorder=3
     )

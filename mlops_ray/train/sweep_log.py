@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ray.tune import Callback
 
@@ -16,7 +17,8 @@ from mlops_ray.train.trial import BEST, ITERATION, LOGGED
 
 __all__ = ["SweepLog", "TrialLog"]
 
-_LIVE: dict[str, "SweepLog"] = {}  # file of the outbox -> the log that writes it
+# file of the outbox -> the log that writes it
+_LIVE: WeakValueDictionary[str, "SweepLog"] = WeakValueDictionary()
 
 
 @dataclass

@@ -62,7 +62,7 @@ def slow_spec(name: str, traces: Path, pause_s: float = 0.3, **train: Any) -> Mo
     return spec_of(name, train={**changes, "scheduler": "none", **train})
 
 
-def check_runs(uri: str, model: str, traces: Path) -> None:
+def check_runs(uri: str, model: str) -> None:
     """One parent, a run for each trial, every step of every metric once and in order."""
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name(model)
@@ -90,34 +90,32 @@ def ended(driver: Driver) -> int:
     return driver.said.read_text().count(" completed: ")
 
 
+def registered(workspace: Workspace, model: str) -> list[int]:
+    return [version.version for version in Store(workspace.store).model_versions(model)]
+
+
 @pytest.fixture
-def registered(trained_workspace: Workspace) -> Callable[[str], list[int]]:
-    return lambda model: [v.version for v in Store(trained_workspace.store).model_versions(model)]
+def workspace(trained_workspace: Workspace, live: Workspace) -> Workspace:
+    return trained_workspace.model_copy(update={"ray_address": live.ray_address})
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_sweep_whose_driver_was_ended_is_gone_on_with(
-    trained_workspace: Workspace,
-    live: Workspace,
-    tmp_path: Path,
-    traces: Path,
-    registered: Callable[[str], list[int]],
-    signal_: signal.Signals,
+    workspace: Workspace, tmp_path: Path, traces: Path, signal_: signal.Signals
 ) -> None:
     name = f"ended_by_{signal_.name.lower()}"
-    workspace = trained_workspace.model_copy(update={"ray_address": live.ray_address})
     driver = Driver(tmp_path, slow_spec(name, traces), workspace)
     first = driver.start()
     driver.wait_for(lambda: ended(driver) >= 1 and starts(traces) >= 3, first)
     time.sleep(0.8)  # in the middle of the others
     first.send_signal(signal_)
     assert first.wait(60) != 0
-    assert registered(name) == []
+    assert registered(workspace, name) == []
     second = driver.start("resume")
     assert second.wait(180) == 0, driver.said.read_text()
-    assert registered(name) == [1]
+    assert registered(workspace, name) == [1]
     assert starts(traces) < 2 * TRIALS  # those that had ended were not run again
-    check_runs(workspace.tracking, name, traces)
+    check_runs(workspace.tracking, name)
     again = driver.start("resume")
     assert again.wait(60) != 0
     assert "no unfinished sweep to resume" in driver.said.read_text()
@@ -133,11 +131,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 @pytest.mark.parametrize("how", ["killed", "silent"])
 def test_a_sweep_outlives_its_mlflow_server(
-    trained_workspace: Workspace, live: Workspace, tmp_path: Path, traces: Path, server: MlflowServer, how: str
+    workspace: Workspace, tmp_path: Path, traces: Path, server: MlflowServer, how: str
 ) -> None:
     name = f"server_{how}"
-    workspace = trained_workspace.model_copy(update={"ray_address": live.ray_address, "tracking": server.uri})
-    driver = Driver(tmp_path, slow_spec(name, traces), workspace)
+    elsewhere = workspace.model_copy(update={"tracking": server.uri})
+    driver = Driver(tmp_path, slow_spec(name, traces), elsewhere)
     process = driver.start()
     driver.wait_for(lambda: starts(traces) >= 2, process)
     time.sleep(1)
@@ -146,4 +144,4 @@ def test_a_sweep_outlives_its_mlflow_server(
     server.start() if how == "killed" else server.go_on()
     assert process.wait(240) == 0, driver.said.read_text()
     assert starts(traces) == TRIALS
-    check_runs(server.uri, name, traces)
+    check_runs(server.uri, name)
