@@ -135,7 +135,8 @@ def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest) -> 
         "trials": len(result.trials),
         "params": dict(best.params),
         "seed": spec.train.seed,
-        "spec": spec.model_dump(mode="json"),
+        # as text: the store sorts keys, and the order of the features is that of the matrix
+        "spec": spec.model_dump_json(),
         "dataset": {
             "ref": order.dataset.ref,
             "snapshot_id": order.dataset.snapshot_id,

@@ -59,7 +59,7 @@ def costs(spec: ModelSpec, workspace: Workspace, trials: Sequence[TrialLog], *, 
 
 def spec_of_record(training: Mapping[str, Any]) -> ModelSpec:
     """The spec a version was trained by, as far as it shapes the training."""
-    return ModelSpec.model_validate(training["spec"])
+    return ModelSpec.model_validate_json(training["spec"])
 
 
 def run_section(training: Mapping[str, Any]) -> str:
