@@ -16,6 +16,7 @@ MlopsRayError
 ├── RequestError            an inference request that cannot be answered as sent (HTTP 4xx)
 ├── TrackingError           MLflow unreachable or refusing
 ├── TrainError              a sweep without a usable trial
+│   └── InterruptedSweepError  a sweep that was ended before its trials were, and can be resumed
 ├── StoreError
 │   ├── NotFoundError       a model, version, rollout, request that does not exist
 │   ├── ConflictError       somebody else changed it first, or it exists already
@@ -41,6 +42,7 @@ __all__ = [
     "DeadlineError",
     "GateError",
     "HurriedError",
+    "InterruptedSweepError",
     "MetricError",
     "MlopsRayError",
     "ModelError",
@@ -132,6 +134,10 @@ class TrackingError(MlopsRayError):
 
 class TrainError(MlopsRayError):
     """A sweep without a usable trial."""
+
+
+class InterruptedSweepError(TrainError):
+    """A sweep that was ended before its trials were, and can be resumed."""
 
 
 class StoreError(MlopsRayError):

@@ -1,4 +1,4 @@
-"""`train`, `retrain` and `predict`."""
+"""`train`, `retrain`, `reproduce` and `predict`."""
 
 import json
 import time
@@ -12,14 +12,19 @@ from mlops_ray.cli.remote import run_remotely
 from mlops_ray.errors import RequestError
 from mlops_ray.spec import load_spec
 from mlops_ray.store import ModelVersionRecord
+from mlops_ray.verdict import Verdict
 
 __all__ = ["add_to"]
+
+# 1 and 2 say that a command could not be carried out
+_NOT_REPRODUCED = {Verdict.FAIL: 3, Verdict.INCONCLUSIVE: 4}
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(train)
     app.command()(retrain)
+    app.command()(reproduce)
     app.command()(predict)
 
 
@@ -29,6 +34,8 @@ def train(
     dataset: Annotated[
         str, typer.Option(help="Dataset version: latest, v3, a tag, a branch, a time, snapshot:<id>.")
     ] = "latest",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest sweep that did not end.")] = False,
+    sweep: Annotated[str | None, typer.Option(help="Go on with this sweep.")] = None,
     address: AddressOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -37,7 +44,8 @@ def train(
     with command(home=home, as_json=as_json) as context:
         loaded = load_spec(spec)
         if address is not None:
-            run_remotely(context, address, ["train", str(spec), "--dataset", dataset])
+            resuming = [*(["--resume"] if resume else []), *(["--sweep", sweep] if sweep else [])]
+            run_remotely(context, address, ["train", str(spec), "--dataset", dataset, *resuming])
             return
         # ray, mlflow, pyiceberg: seconds to import
         from mlops_ray.control.connection import connect
@@ -50,6 +58,8 @@ def train(
             loaded,
             context.workspace,
             dataset=dataset,
+            resume=resume,
+            sweep=sweep,
             actor=context.actor,
             clock=time.time,
             code=code_version(Path.cwd()),
@@ -90,6 +100,49 @@ def retrain(
         rollout = result.rollout
         after = f"rollout {rollout.id} has begun" if rollout is not None else f"not delivered: {result.reason}"
         context.answer(result, f"{_version_text(result.version)}\n{after}" if result.version else after)
+
+
+def reproduce(
+    model: Annotated[str, typer.Argument(help="Name of a model, or MODEL@VERSION.")],
+    version: Annotated[int | None, typer.Argument(help="Its version.", min=1)] = None,
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a version again from its record and compare; exit code 0 PASS, 3 FAIL, 4 INCONCLUSIVE."""
+    with command(home=home, as_json=as_json) as context:
+        name, number = _named_version(model, version)
+        context.store.model_version(name, number)
+        # ray, mlflow, pyiceberg: seconds to import
+        from mlops_ray.control.connection import connect
+        from mlops_ray.tracking import code_version
+        from mlops_ray.train import reproduce_version
+
+        connect(context.workspace)
+        result = reproduce_version(
+            context.store,
+            context.workspace,
+            name,
+            number,
+            code=code_version(Path.cwd()),
+            actor=context.actor,
+            clock=time.time,
+            progress=context.progress,
+        )
+        context.answer(result, f"{name} v{number}: {result.verdict}: {result.reason}")
+        if result.verdict is not Verdict.PASS:
+            raise typer.Exit(_NOT_REPRODUCED[result.verdict])
+
+
+def _named_version(model: str, version: int | None) -> tuple[str, int]:
+    """`churn 4`, `churn@4` and `churn@v4` are one."""
+    name, _, after = model.partition("@")
+    number = after.removeprefix("v")
+    if version is None and number.isdigit() and int(number) > 0:
+        return name, int(number)
+    if version is not None and not after:
+        return name, version
+    raise typer.BadParameter(f"expected MODEL VERSION or MODEL@VERSION, found {model!r} and {version}")
 
 
 def predict(

@@ -54,6 +54,11 @@ class Workspace(Section):
     auth: Literal["auto", "on", "off"] = Field(
         "auto", description="API keys for requests to models; auto: on unless `serve` is a loopback address"
     )
+    tracking_patience_s: float = Field(
+        900.0, ge=0, description="how long the end of a training waits for an MLflow that does not answer"
+    )
+    price_cpu_hour: float = Field(0.0, ge=0, description="price of one CPU for an hour, in any currency; 0: not known")
+    price_gpu_hour: float = Field(0.0, ge=0, description="price of one GPU for an hour; 0: not known")
     namespace: str = Field("mlops_ray", description="Ray namespace of the control and drift actors")
 
     @property

@@ -1,7 +1,7 @@
 """The rows of the store as frozen values; mappings hold JSON values only, times are seconds since the epoch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -53,6 +53,7 @@ class ModelVersionRecord:
     verdict: str  # of the gates
     stage: Stage
     created_s: float
+    training: Mapping[str, Any] = field(default_factory=dict)  # how it was made, for `reproduce`; older ones have none
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ MODEL_VERSIONS = Table(
     _column("verdict"),
     _column("stage", _STAGE),
     _column("created_s", Double),
+    Column("training", Json, nullable=False, server_default=text("'{}'")),
 )
 ROLLOUTS = Table(
     "rollouts",

@@ -4,7 +4,7 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ _LOCKS = ("uv.lock", "poetry.lock", "constraints.txt", "requirements.txt")
 # packages that shape a result; the lock digest covers the others
 _NAMED = ("mlops-ray", "ray", "mlflow", "lightgbm", "torch", "numpy", "pyarrow", "pyiceberg", "optuna")
 _GIT_TIMEOUT_S = 10.0
+_DIFF_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class CodeVersion:
     lock_digest: str  # sha256 of the lock file, or of all installed packages where there is none
     python: str
     packages: Mapping[str, str]  # name -> version of the packages that shape a result
+    diff_digest: str | None = None  # sha256 of what a dirty tree differs by
+    diff: str = field(default="", repr=False, compare=False)  # that difference itself, cut at 1 MB
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready dictionary."""
-        return asdict(self)
+        """JSON-ready dictionary, without the text of the difference."""
+        return {name: value for name, value in asdict(self).items() if name != "diff"}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -41,18 +44,23 @@ class CodeVersion:
             lock_digest=content["lock_digest"],
             python=content["python"],
             packages=dict(content["packages"]),
+            diff_digest=content.get("diff_digest"),
         )
 
 
 def code_version(folder: Path) -> CodeVersion:
     """The code version of `folder` and of the running interpreter; without git or a commit, `sha` is None."""
     installed = {d.name.lower().replace("_", "-"): d.version for d in distributions() if d.name}
+    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    diff = (_git(folder, "diff", "HEAD", "--no-ext-diff", "--no-color") or "") if dirty else ""
     return CodeVersion(
         sha=_git(folder, "rev-parse", "HEAD"),
-        dirty=bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
+        dirty=dirty,
         lock_digest=_lock_digest(folder, installed),
         python=platform.python_version(),
         packages={name: installed[name] for name in _NAMED if name in installed},
+        diff_digest=hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+        diff=diff if len(diff) <= _DIFF_BYTES else f"{diff[:_DIFF_BYTES]}\n... cut after {_DIFF_BYTES:,} characters\n",
     )
 
 

@@ -16,11 +16,15 @@ from mlops_ray.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["check_reachable", "connect", "quiet_mlflow", "reporting"]
+__all__ = ["check_reachable", "connect", "is_refusal", "quiet_mlflow", "reporting"]
 
 _TIMEOUT_S = 8.0
 # what a server answers that is MLflow, or that stands before one and wants a login
 _ALIVE = (200, 401, 403)
+# MLflow's own client would ask a silent server for many minutes; who asks here tries again by itself
+_CLIENT_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+# what MLflow says of a request that will never be right
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
 
 def quiet_mlflow() -> Any:
@@ -31,6 +35,8 @@ def quiet_mlflow() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # stdout belongs to whoever calls us
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name, value in _CLIENT_LIMITS.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
     return mlflow
@@ -92,6 +98,11 @@ def reporting(uri: str, action: str) -> Iterator[None]:
         yield
     except (exceptions.MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
         raise TrackingError(f"MLflow at {_hidden(uri)}: {action}: {_first_line(error)}") from error
+
+
+def is_refusal(error: TrackingError) -> bool:
+    """Whether MLflow answered, and said that it will never take this."""
+    return getattr(error.__cause__, "error_code", None) in _REFUSALS
 
 
 def _hidden(uri: str) -> str:

@@ -21,6 +21,7 @@ __all__ = ["RunStatus", "Tracking"]
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _TRIAL = "mlops_ray.trial"
+_SWEEP = "mlops_ray.sweep"
 _PARENT = "mlflow.parentRunId"
 # limits of MLflow's API
 _METRICS_PER_BATCH = 1000
@@ -50,21 +51,63 @@ class Tracking:
         with reporting(self.uri, "list experiments"):
             self._client.search_experiments(max_results=1)
 
+    def check_alive(self) -> None:
+        """TrackingError when nobody answers; one short question."""
+        check_reachable(self.uri)
+
     def start_sweep(
         self,
         model: str,
         *,
+        sweep: str,
         name: str,
         tags: Mapping[str, str],
         params: Mapping[str, object],
         dataset: DatasetInput,
     ) -> str:
-        """Start the parent run of a sweep in the experiment of `model`; returns its run id."""
+        """The parent run of the sweep with the id `sweep`, in the experiment of `model`; asked again, the same run.
+
+        A run that was ended goes on.
+        """
         with reporting(self.uri, f"start the run of sweep {name}"):
-            run = self._client.create_run(self._experiment(model), run_name=name, tags=_shortened(tags))
-            self._log_params(run.info.run_id, params)
-            self._log_dataset(run.info.run_id, dataset)
-        return str(run.info.run_id)
+            experiment = self._experiment(model)
+            known = self._client.search_runs([experiment], f"tags.`{_SWEEP}` = '{sweep}'", max_results=1)
+            if known:
+                run_id = str(known[0].info.run_id)
+                self.reopen(run_id)
+            else:
+                run = self._client.create_run(experiment, run_name=name, tags=_shortened({**tags, _SWEEP: sweep}))
+                run_id = str(run.info.run_id)
+            # for a known run, too: whoever made it may not have come further
+            self._log_params(run_id, params)
+            self._log_dataset(run_id, dataset)
+        return run_id
+
+    def reopen(self, run_id: str) -> None:
+        """Let a run that was ended go on."""
+        with reporting(self.uri, f"go on with run {run_id}"):
+            self._client.update_run(run_id, status="RUNNING")
+
+    def drop_doubles(self, sweep_run: str, runs: Mapping[str, str]) -> int:
+        """Delete child runs of trials whose run, by `runs`, is another one; how many.
+
+        A server that stood still may carry out a request to make a run twice: at first, and when it was asked again.
+        """
+        with reporting(self.uri, f"look at the trials of run {sweep_run}"):
+            experiment = self._client.get_run(sweep_run).info.experiment_id
+            children: list[Any] = []
+            token: str | None = None
+            while token != "":
+                page = self._client.search_runs([experiment], f"tags.`{_PARENT}` = '{sweep_run}'", page_token=token)
+                children, token = [*children, *page], page.token or ""
+            doubles = [
+                child.info.run_id
+                for child in children
+                if runs.get(child.data.tags.get(_TRIAL, ""), child.info.run_id) != child.info.run_id
+            ]
+            for run_id in doubles:
+                self._client.delete_run(run_id)
+        return len(doubles)
 
     def start_trial(self, sweep_run: str, trial_id: str, params: Mapping[str, object]) -> str:
         """The child run of one trial; asked again for the same trial, the same run."""
@@ -74,15 +117,25 @@ class Tracking:
                 [experiment], f"tags.`{_TRIAL}` = '{trial_id}' and tags.`{_PARENT}` = '{sweep_run}'", max_results=1
             )
             if known:
-                return str(known[0].info.run_id)
-            run = self._client.create_run(experiment, run_name=trial_id, tags={_TRIAL: trial_id, _PARENT: sweep_run})
-            self._log_params(run.info.run_id, params)
-        return str(run.info.run_id)
+                run_id = str(known[0].info.run_id)
+            else:
+                run = self._client.create_run(
+                    experiment, run_name=trial_id, tags={_TRIAL: trial_id, _PARENT: sweep_run}
+                )
+                run_id = str(run.info.run_id)
+            self._log_params(run_id, params)
+        return run_id
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         """Log values of one step, now."""
         now_s = self._clock()
         self.log_points(run_id, [MetricPoint(name, value, step, now_s) for name, value in metrics.items()])
+
+    def log_once(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Log values of a run that have no steps, as far as it does not have them already."""
+        with reporting(self.uri, f"read run {run_id}"):
+            known = self._client.get_run(run_id).data.metrics
+        self.log_metrics(run_id, {name: value for name, value in metrics.items() if name not in known}, step=0)
 
     def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
         """Log values of any steps, 1,000 in one call to MLflow."""
@@ -103,12 +156,23 @@ class Tracking:
         with reporting(self.uri, f"log {path} of run {run_id}"):
             self._client.log_text(run_id, text, path)
 
-    def end_run(self, run_id: str, status: RunStatus, metrics: Mapping[str, float] | None = None) -> None:
-        """End a run, with its last metrics."""
+    def log_files(self, run_id: str, folder: Path, path: str) -> None:
+        """Keep the files in `folder` as artifacts of a run, below `path`; "" is the top."""
+        with reporting(self.uri, f"log {path or folder.name} of run {run_id}"):
+            self._client.log_artifacts(run_id, str(folder), path or None)
+
+    def end_run(
+        self,
+        run_id: str,
+        status: RunStatus,
+        metrics: Mapping[str, float] | None = None,
+        at_s: float | None = None,
+    ) -> None:
+        """End a run, with its last metrics; it ended at Unix time `at_s`, now by default."""
         if metrics:
             self.log_metrics(run_id, metrics, step=0)
         with reporting(self.uri, f"end run {run_id}"):
-            self._client.set_terminated(run_id, status)
+            self._client.set_terminated(run_id, status, None if at_s is None else int(at_s * 1000))
 
     def log_and_register(
         self,
@@ -136,6 +200,12 @@ class Tracking:
             self._client.finalize_logged_model(model.model_id, "READY")
             self._client.log_outputs(run_id, [quiet_mlflow().entities.LoggedModelOutput(model.model_id, step=0)])
             return self._register(name, model, run_id, _shortened(tags))
+
+    def registered(self, name: str, run_id: str) -> int | None:
+        """The version of `name` that was registered from a run already."""
+        with reporting(self.uri, f"look for model {name}"):
+            found = self._client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        return min((int(version.version) for version in found), default=None)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point `alias` at a registered version."""

@@ -6,12 +6,27 @@ from mlops_ray.train.trial_context import Trainer, TrialContext
 
 if TYPE_CHECKING:
     from mlops_ray.train.lightgbm_trainer import train_lightgbm
+    from mlops_ray.train.reproduction import Reproduction, reproduce_version
     from mlops_ray.train.torch_trainer import train_torch
     from mlops_ray.train.training import run_training
 
-__all__ = ["Trainer", "TrialContext", "run_training", "train_lightgbm", "train_torch"]
+__all__ = [
+    "Reproduction",
+    "Trainer",
+    "TrialContext",
+    "reproduce_version",
+    "run_training",
+    "train_lightgbm",
+    "train_torch",
+]
 
-_HOMES = {"run_training": "training", "train_lightgbm": "lightgbm_trainer", "train_torch": "torch_trainer"}
+_HOMES = {
+    "Reproduction": "reproduction",
+    "reproduce_version": "reproduction",
+    "run_training": "training",
+    "train_lightgbm": "lightgbm_trainer",
+    "train_torch": "torch_trainer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
 """What a trial tells of itself as it goes: the numbers that a scheduler and a search compare."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 from mlops_ray.errors import TrainError
 from mlops_ray.spec import Metric
 
-__all__ = ["BEST", "FINISHED", "ITERATION", "Reporter"]
+__all__ = ["BEST", "FINISHED", "ITERATION", "LOGGED", "Reporter"]
 
 ITERATION = "iteration"
 BEST = "best_so_far"  # what the scheduler and the search compare
 FINISHED = "finished"  # only in the last report, whose checkpoint is the model
+LOGGED = "logged"  # [name, value, step] of what the trainer logged since the last report
+# the names MLflow takes
+_METRIC_NAME = re.compile(r"[\w./ :-]{1,250}")
 
 Send = Callable[[dict[str, Any], Path | None], None]
 
@@ -29,6 +33,14 @@ class Reporter:
     send: Send
     iteration: int = 0
     best: float | None = None
+    logged: list[tuple[str, float, int]] = field(default_factory=list)  # since the last report
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Called by the trainer; the driver takes it to MLflow with the next report, so that no worker has to."""
+        for name, value in metrics.items():
+            if not _METRIC_NAME.fullmatch(name):
+                raise TrainError(f"context.log: expected letters, digits and ._-/: in a metric's name, found {name!r}")
+            self.logged.append((name, float(value), int(step)))
 
     def report(self, iteration: int, metrics: Mapping[str, float], folder: Path | None = None) -> None:
         """Called by the trainer; TrainError when the sweep's metric is not among `metrics`."""
@@ -40,10 +52,14 @@ class Reporter:
         # the scheduler ends a trial beyond max_iterations, which must not happen before its model is there
         self.iteration = min(iteration, self.max_iterations)
         numbers = {name: float(number) for name, number in metrics.items()}
-        self.send({ITERATION: self.iteration, BEST: self.best, **numbers}, folder)
+        self.send({ITERATION: self.iteration, BEST: self.best, LOGGED: self._taken(), **numbers}, folder)
 
     def report_last(self, value: float, folder: Path) -> None:
         """The value of the finished model, and its files."""
         # one more than the last report: Tune's schedulers want this number to grow
-        last = {ITERATION: self.iteration + 1, BEST: value, self.metric: value, FINISHED: True}
+        last = {ITERATION: self.iteration + 1, BEST: value, self.metric: value, FINISHED: True, LOGGED: self._taken()}
         self.send(last, folder)
+
+    def _taken(self) -> list[tuple[str, float, int]]:
+        logged, self.logged = self.logged, []
+        return logged

@@ -1,52 +1,30 @@
 """From one dataset version to one gated model version: the whole training, in the order it happens."""
 
-import json
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 
-from mlops_ray.data import DatasetTable, DatasetVersion, load_version, report_files
-from mlops_ray.drift import Column, ReferenceProfile, build_reference
-from mlops_ray.errors import ClusterError
-from mlops_ray.evaluation import GateReport, evaluate_gates
+from mlops_ray.data import DatasetTable, DatasetVersion, load_version
+from mlops_ray.errors import ClusterError, InterruptedSweepError, TrackingError, TrainError
 from mlops_ray.lake import Lake
-from mlops_ray.model import Manifest, build_probe, publish_bundle, write_bundle
 from mlops_ray.spec import ModelSpec, Workspace
-from mlops_ray.store import Event, ModelVersionRecord, Stage, Store
-from mlops_ray.tracking import CodeVersion, DatasetInput, ModelInput, RunStatus, Tracking
-from mlops_ray.train.champion import Champion, load_champion
-from mlops_ray.train.model_card import CardFacts, model_card
-from mlops_ray.train.search import param_space
-from mlops_ray.train.sweep import SweepResult, run_sweep, warm_up_workers
+from mlops_ray.store import ModelVersionRecord, Store
+from mlops_ray.tracking import CodeVersion, DatasetInput, Outbox, RunStatus, Sender, Tracking, patiently
+from mlops_ray.train.champion import load_champion
+from mlops_ray.train.registration import register_winner
+from mlops_ray.train.search import param_space, trial_count
+from mlops_ray.train.sweep import run_sweep, warm_up_workers
+from mlops_ray.train.sweep_log import SweepLog
+from mlops_ray.train.sweep_state import SweepState, find_sweep, save_sweep, spec_digest, sweep_folder, sweep_lock
 from mlops_ray.train.trainers import check_params, find_trainer
 from mlops_ray.train.training_data import TrainingData, prepare
-from mlops_ray.train.trial import load_model
+from mlops_ray.train.training_order import TrainingOrder
 
 __all__ = ["run_training"]
 
-_EXAMPLE_ROWS = 3
-
-
-@dataclass(frozen=True)
-class _Training:
-    """What every step of one training needs."""
-
-    spec: ModelSpec
-    workspace: Workspace
-    store: Store
-    tracking: Tracking
-    dataset: DatasetVersion
-    code: CodeVersion
-    champion: Champion | None
-    actor: str
-    clock: Callable[[], float]
-    progress: Callable[[str], None]
+_LAST_WORDS_S = 5.0  # for MLflow to be told that a training ended before it was done
 
 
 def run_training(
@@ -54,6 +32,8 @@ def run_training(
     workspace: Workspace,
     *,
     dataset: str = "latest",
+    resume: bool = False,
+    sweep: str | None = None,
     actor: str,
     clock: Callable[[], float],
     code: CodeVersion,
@@ -62,19 +42,24 @@ def run_training(
     """Train `spec` on one dataset version and register the best trial as a model version with its gates' verdict.
 
     Until its last step nothing is in the store; a version that its gates refuse is kept all
-    the same, with that verdict, and delivery refuses it later.
+    the same, with that verdict, and delivery refuses it later. MLflow may be away for `workspace.tracking_patience_s`
+    once the sweep has begun.
 
     Args:
         dataset: `latest`, `v3`, a tag, a branch, a time or another reference `DatasetTable.resolve` knows.
+        resume: go on with a sweep that was ended before it was done, on its own dataset version.
+        sweep: which one; the newest unfinished sweep of the model by default.
         actor: who asks, for the audit chain.
         clock: Unix time in seconds.
         progress: gets a sentence now and then.
 
     Raises:
         ClusterError: Ray is not initialised.
-        TrackingError: MLflow does not answer; nothing was started.
+        TrackingError: MLflow does not answer, or was away for too long; only in the first case nothing was started.
         UnknownVersionError, SchemaError, ValidationError: the data cannot be trained on; nothing was started.
-        TrainError: the trainer is not there, or no trial came to its end.
+        TrainError: the trainer is not there, no trial came to its end, or the sweep to resume was another one.
+        InterruptedSweepError: the sweep was ended by a signal, and can be resumed.
+        NotFoundError, ConflictError: there is no sweep to resume, or it is running.
         GateError: a gate compares with a champion that cannot be compared with.
     """
     if not ray.is_initialized():
@@ -87,53 +72,99 @@ def run_training(
     tracking.check()
     store = Store(workspace.store)
     store.create()
-    version = DatasetTable.of(spec, workspace).resolve(dataset)
+    table = DatasetTable.of(spec, workspace)
+    if resume or sweep is not None:
+        state = find_sweep(Lake(workspace.lake), spec.name, sweep)
+        version = table.resolve(state.dataset if dataset == "latest" else dataset)
+        state.check(spec, version)
+    else:
+        version = table.resolve(dataset)
+        state = _new_sweep(spec, version, code=code, actor=actor, now_s=clock())
     champion = load_champion(store.champion(spec.name), spec, version, progress=progress)
-    training = _Training(spec, workspace, store, tracking, version, code, champion, actor, clock, progress)
-    return _train(training)
+    order = TrainingOrder(
+        spec, workspace, store, tracking, version, code, champion, state, actor, clock, progress
+    )  # fmt: skip
+    with sweep_lock(workspace, state.sweep):
+        return _train(order)
 
 
-def _train(training: _Training) -> ModelVersionRecord:
-    data = _read(training)
-    with _sweep_run(training) as run_id:
-        for name, text in report_files(training.workspace, training.dataset).items():
-            training.tracking.log_text(run_id, text, f"validation/{name}")
-        result = run_sweep(
-            training.spec,
-            training.workspace,
-            data,
-            tracking=training.tracking,
-            run_id=run_id,
-            progress=training.progress,
-        )
-        with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
-            return _register(training, data, result, run_id, Path(folder))
+def _new_sweep(spec: ModelSpec, version: DatasetVersion, *, code: CodeVersion, actor: str, now_s: float) -> SweepState:
+    return SweepState(
+        sweep=f"{spec.name}-{uuid.uuid4().hex[:10]}",
+        model=spec.name,
+        dataset=version.ref,
+        snapshot_id=version.snapshot_id,
+        dataset_digest=version.digest,
+        spec_digest=spec_digest(spec),
+        seed=spec.train.seed,
+        code_sha=code.sha,
+        actor=actor,
+        created_s=now_s,
+    )
 
 
-def _read(training: _Training) -> TrainingData:
-    spec, version = training.spec, training.dataset
-    champion_inputs = training.champion.bundle.signature.names if training.champion else ()
+def _train(order: TrainingOrder) -> ModelVersionRecord:
+    data = _read(order)
+    lake = Lake(order.workspace.lake)
+    save_sweep(lake, order.state)
+    try:
+        record = _sweep_and_register(order, data)
+    except InterruptedSweepError:
+        raise
+    except TrainError:
+        save_sweep(lake, order.state.ended("failed"))
+        raise
+    save_sweep(lake, order.state.ended("registered", record.version))
+    return record
+
+
+def _read(order: TrainingOrder) -> TrainingData:
+    spec, version = order.spec, order.dataset
+    champion_inputs = order.champion.bundle.signature.names if order.champion else ()
     wanted = dict.fromkeys((*spec.data.columns, *champion_inputs))
-    table = load_version(training.workspace, version, columns=[c for c in wanted if c in version.schema])
+    table = load_version(order.workspace, version, columns=[c for c in wanted if c in version.schema])
     data = prepare(spec, table)
     left_out = f", {data.unlabelled:,} left out without a label" if data.unlabelled else ""
-    training.progress(
+    order.progress(
         f"{version.ref}: {len(data.train.y):,} rows to train, {len(data.valid.y):,} to compare trials, "
         f"{len(data.holdout.y):,} held out{left_out}"
     )
     if data.holdout_overlap:
-        training.progress(f"warning: {data.holdout_overlap:.2%} of the holdout has features of a training row")
+        order.progress(f"warning: {data.holdout_overlap:.2%} of the holdout has features of a training row")
     return data
 
 
+def _sweep_and_register(order: TrainingOrder, data: TrainingData) -> ModelVersionRecord:
+    """The trials as far as they are not done, then the rest; MLflow hears of it when it can."""
+    outbox = Outbox(sweep_folder(order.workspace, order.state.sweep))
+    train = order.spec.train
+    log = SweepLog(outbox, metric=train.metric, planned=trial_count(train), progress=order.progress, clock=order.clock)
+    with _parent_run(order) as run_id, Sender(order.tracking, run_id, outbox, tell=order.progress) as sender:
+        try:
+            result = run_sweep(order.spec, order.workspace, data, sweep=order.state.sweep, log=log)
+        except BaseException:
+            log.halt()
+            sender.drain(_LAST_WORDS_S)
+            raise
+        patience_s = order.workspace.tracking_patience_s
+        if not sender.drain(patience_s):
+            raise TrackingError(
+                f"MLflow at {order.workspace.tracking} was away for {patience_s:g} s and lacks part of the sweep, "
+                f"which is in {outbox.file}; `mlops-ray train SPEC --resume` sends it and registers the model"
+            )
+        patiently(order.tracking, patience_s, lambda: order.tracking.drop_doubles(run_id, outbox.runs))
+        return register_winner(order, data, result, run_id)
+
+
 @contextmanager
-def _sweep_run(training: _Training) -> Iterator[str]:
+def _parent_run(order: TrainingOrder) -> Iterator[str]:
     """The parent run in MLflow; it ends with what becomes of the block."""
-    version, train = training.dataset, training.spec.train
-    run_id = training.tracking.start_sweep(
-        training.spec.name,
-        name=f"{training.spec.name} on {version.ref}",
-        tags=_lineage(training),
+    version, train = order.dataset, order.spec.train
+    run_id = order.tracking.start_sweep(
+        order.spec.name,
+        sweep=order.state.sweep,
+        name=f"{order.spec.name} on {version.ref}",
+        tags=order.lineage,
         params={
             "trainer": train.trainer,
             "trials": train.trials,
@@ -146,137 +177,18 @@ def _sweep_run(training: _Training) -> Iterator[str]:
         dataset=DatasetInput(
             name=version.ref,
             digest=version.digest,
-            source_uri=f"{training.workspace.lake}#{version.table}?snapshot_id={version.snapshot_id}",
+            source_uri=f"{order.workspace.lake}#{version.table}?snapshot_id={version.snapshot_id}",
             schema=version.schema,
         ),
     )
     status: RunStatus = "KILLED"
     try:
         yield run_id
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) and not isinstance(error, InterruptedSweepError) else status
+        # what went wrong is worth more than that MLflow cannot be told
+        with suppress(TrackingError):
+            order.tracking.end_run(run_id, status)
         raise
-    finally:
-        training.tracking.end_run(run_id, status)
-
-
-def _register(
-    training: _Training, data: TrainingData, result: SweepResult, run_id: str, folder: Path
-) -> ModelVersionRecord:
-    """Everything after the sweep; the store is written last."""
-    bundle = folder / "bundle"
-    report, manifest = _judge(training, data, result, bundle)
-    uri = publish_bundle(bundle, Lake(training.workspace.lake), training.spec.name)
-    tags = {**_lineage(training), "mlops_ray.bundle_digest": manifest.digest, "mlops_ray.verdict": report.verdict.value}
-    tracking = training.tracking
-    tracking.log_text(run_id, (bundle / "card.md").read_text(encoding="utf-8"), "card.md")
-    tracking.set_tags(run_id, {**tags, "mlops_ray.best_trial": result.best.trial_id})
-    tracking.log_metrics(run_id, {f"holdout_{name}": value for name, value in report.metrics.items()}, step=0)
-    number = tracking.log_and_register(
-        run_id,
-        bundle,
-        name=training.spec.name,
-        inputs=_model_inputs(data),
-        tags={**tags, "mlops_ray.bundle_uri": uri},
-        requirements=[f"{name}=={version}" for name, version in training.code.packages.items()],
-    )
-    tracking.set_alias(training.spec.name, "candidate", number)
-    return _record(training, report, manifest, number, run_id=run_id, uri=uri)
-
-
-def _judge(training: _Training, data: TrainingData, result: SweepResult, folder: Path) -> tuple[GateReport, Manifest]:
-    """Look at the holdout, once, through the model as it will be loaded; the bundle goes into `folder`."""
-    spec = training.spec
-    predictor = load_model(result.model, folder.with_name("model"), signature=data.signature)
-    predictions = np.asarray(predictor.predict(data.holdout.x), dtype=np.float64)
-    champion = training.champion.predictions(data.holdout_rows) if training.champion else None
-    report = evaluate_gates(spec.gates, spec.train.task, data.holdout.y, predictions, champion, seed=spec.train.seed)
-    messages = "; ".join(result.message for result in report.results) or "none asked for"
-    training.progress(f"gates {report.verdict}: {messages}")
-    manifest = write_bundle(
-        folder,
-        model=result.model,
-        signature=data.signature,
-        reference=_reference(data, predictions),
-        card=model_card(_card_facts(training, data, result, report)),
-        probe=build_probe(data.signature, data.probe_rows, model=result.model, predict=predictor.predict),
-    )
-    return report, manifest
-
-
-def _reference(data: TrainingData, predictions: NDArray[np.float64]) -> ReferenceProfile:
-    """Features as the model was trained on them; predictions on rows it was not trained on, as in production."""
-    features = build_reference(data.signature.columns(), data.in_time)
-    prediction = build_reference([Column("prediction", "numeric", ())], predictions[:, None])
-    return ReferenceProfile(rows=features.rows, features=(*features.features, *prediction.features))
-
-
-def _card_facts(training: _Training, data: TrainingData, result: SweepResult, report: GateReport) -> CardFacts:
-    parts = {"training": data.train, "validation": data.valid, "holdout": data.holdout}
-    return CardFacts(
-        spec=training.spec,
-        dataset=training.dataset,
-        code=training.code,
-        signature=data.signature,
-        params=result.best.params,
-        trials=len(result.trials),
-        rows={name: len(part.y) for name, part in parts.items()} | {"without a label": data.unlabelled},
-        report=report,
-        champion=f"version {training.champion.version}" if training.champion else None,
-    )
-
-
-def _model_inputs(data: TrainingData) -> list[ModelInput]:
-    rows = data.holdout_rows.slice(0, _EXAMPLE_ROWS)
-    return [
-        ModelInput(column.name, column.type, column.nullable, rows[column.name].to_pylist())
-        for column in data.signature.inputs
-    ]
-
-
-def _lineage(training: _Training) -> dict[str, str]:
-    code, version = training.code, training.dataset
-    return {
-        "mlops_ray.dataset": version.ref,
-        "mlops_ray.snapshot_id": version.snapshot_id,
-        "mlops_ray.dataset_digest": version.digest,
-        "mlops_ray.code_sha": code.sha or "unknown",
-        "mlops_ray.code_dirty": str(code.dirty).lower(),
-        "mlops_ray.lock_digest": code.lock_digest,
-        "mlops_ray.seed": str(training.spec.train.seed),
-        "mlops_ray.actor": training.actor,
-    } | ({"mlflow.source.git.commit": code.sha} if code.sha else {})
-
-
-def _record(
-    training: _Training, report: GateReport, manifest: Manifest, number: int, *, run_id: str, uri: str
-) -> ModelVersionRecord:
-    spec, now_s = training.spec, training.clock()
-    record = ModelVersionRecord(
-        model=spec.name,
-        version=number,
-        digest=manifest.digest,
-        bundle_uri=uri,
-        run_id=run_id,
-        dataset=training.dataset.ref,
-        code=training.code.to_json(),
-        metrics=dict(report.metrics),
-        gates=json.loads(json.dumps(report.to_json())),  # lists for tuples, as the store gives them back
-        verdict=report.verdict.value,
-        stage=Stage.CANDIDATE,
-        created_s=now_s,
-    )
-    payload = {
-        "digest": manifest.digest,
-        "dataset": training.dataset.ref,
-        "dataset_digest": training.dataset.digest,
-        "run_id": run_id,
-        "code_sha": training.code.sha,
-        "verdict": report.verdict.value,
-        "metrics": dict(report.metrics),
-    }
-    event = Event("model_version.created", f"{spec.name}@{number}", payload, training.actor, now_s)
-    with training.store.change(event) as change:
-        change.put_model_version(record)
-    return record
+    patience_s = order.workspace.tracking_patience_s
+    patiently(order.tracking, patience_s, lambda: order.tracking.end_run(run_id, "FINISHED"))

@@ -125,6 +125,7 @@ def context_of(
         "categorical": plan.signature.categorical,
         "signature": plan.signature,
         "report": reporter.report,
+        "log": reporter.log,
         "checkpoint": _Checkpoints(reporter),
         "data_id": None if plan.shards else plan.data_id,
         "workers": max(1, len(plan.shards)),

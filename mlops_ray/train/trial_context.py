@@ -21,7 +21,7 @@ class TrialContext:
 
     Matrices are (rows, inputs) float64 as `mlops_ray.model.encode` makes them and read-only; labels are (rows,), 0 and
     1 for a binary task. `report(iteration, {metric: value})` tells how it goes on the validation rows, 10 to 20 times a
-    trial; a trial without prospects is ended inside of it.
+    trial; a trial without prospects is ended inside of it. `log({name: value}, step)` keeps anything else in MLflow.
 
     With several `workers` each has a part of the training rows and all validation rows, and each has to report.
     """
@@ -41,6 +41,7 @@ class TrialContext:
     categorical: tuple[int, ...]  # places of the category columns in the matrices
     signature: Signature
     report: Callable[[int, Mapping[str, float]], None]
+    log: Callable[[Mapping[str, float], int], None] = lambda _metrics, _step: None
     # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`
     checkpoint: Callable[[int, Mapping[str, float], bytes], None] = lambda _iteration, _metrics, _state: None
     resume: bytes | None = None

@@ -1,5 +1,6 @@
 """A real MLflow on a SQLite file, shared by the tests: making its tables takes 2 s."""
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -18,4 +19,6 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
 @pytest.fixture
 def sweep(tracking: Tracking) -> str:
     """A running parent run."""
-    return tracking.start_sweep("churn", name="sweep", tags={"seed": "7"}, params={"trials": 3}, dataset=DATASET)
+    return tracking.start_sweep(
+        "churn", sweep=uuid.uuid4().hex, name="sweep", tags={"seed": "7"}, params={"trials": 3}, dataset=DATASET
+    )

@@ -1,4 +1,5 @@
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def test_a_sweep_is_a_run_with_tags_params_and_its_dataset(client: mlflow.Mlflow
 
 
 def test_sweeps_of_one_model_share_an_experiment(tracking: Tracking, client: mlflow.MlflowClient, sweep: str) -> None:
-    other = tracking.start_sweep("churn", name="second", tags={}, params={}, dataset=DATASET)
+    other = tracking.start_sweep("churn", sweep=uuid.uuid4().hex, name="second", tags={}, params={}, dataset=DATASET)
     assert client.get_run(sweep).info.experiment_id == client.get_run(other).info.experiment_id
 
 
@@ -82,7 +83,7 @@ def test_the_same_trial_gets_the_same_run(tracking: Tracking, sweep: str) -> Non
 
 
 def test_trials_of_one_name_in_two_sweeps_are_two_runs(tracking: Tracking, sweep: str) -> None:
-    other = tracking.start_sweep("churn", name="second", tags={}, params={}, dataset=DATASET)
+    other = tracking.start_sweep("churn", sweep=uuid.uuid4().hex, name="second", tags={}, params={}, dataset=DATASET)
     assert tracking.start_trial(sweep, "t1", {}) != tracking.start_trial(other, "t1", {})
 
 
