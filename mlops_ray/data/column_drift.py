@@ -76,15 +76,13 @@ def column_drift(reference: Rows, current: Rows, types: Mapping[str, str], thres
 
 
 def _sampled(rows: Rows, names: Sequence[str], stride: int) -> pa.Table:
-    field_ids = {name: rows.field_ids[name] for name in names}
-    parts = run_tasks(_Sample(rows.io, field_ids, stride).run, chunks(rows.locations, _MOST_TASKS))
-    return pa.concat_tables(parts, promote_options="permissive")
+    task = _Sample(rows.io, {name: rows.field_ids[name] for name in names}, stride)
+    return pa.concat_tables(run_tasks(task.run, chunks(rows.locations, _MOST_TASKS)), promote_options="permissive")
 
 
-def _folded(
-    rows: Rows, field_ids: Mapping[str, int], columns: Sequence[Column], reference: ReferenceProfile
-) -> Profile:
-    task = _Fold(rows.io, dict(field_ids), tuple(columns), reference)
+def _folded(rows: Rows, columns: Sequence[Column], reference: ReferenceProfile) -> Profile:
+    field_ids = {column.name: rows.field_ids[column.name] for column in columns}
+    task = _Fold(rows.io, field_ids, tuple(columns), reference)
     total = empty(reference)
     for part in run_tasks(task.run, chunks(rows.locations, _MOST_TASKS)):
         total = merge(total, Profile.from_bytes(part))
