@@ -38,6 +38,7 @@ def read_csv(stream: IO[bytes], form: Csv, *, uri: str) -> Iterator[pa.Table]:
 class _Reading:
     def __init__(self, stream: IO[bytes], form: Csv, uri: str) -> None:
         self.stream, self.form, self.uri = stream, form, uri
+        self.bytes = _Unclosed(stream)
         self.bad: str | None = None  # the first row of other length
 
     def names(self) -> tuple[str, ...]:
@@ -53,14 +54,27 @@ class _Reading:
         try:
             reader = self._open(dict.fromkeys(names, pa.string()))
             yield pa.Table.from_batches([], reader.schema)
+            last = None
             for batch in reader:
                 yield pa.Table.from_batches([batch])
+                last = batch
         except _DAMAGES as error:
             raise self._damaged(error) from None
+        self._check_closed(last)
+
+    def _check_closed(self, last: pa.RecordBatch | None) -> None:
+        """Arrow takes a quote that is never closed as closed at the end: the rows after it would be one value."""
+        end = last.column(last.num_columns - 1)[-1].as_py() if last is not None and last.num_rows else None
+        if self.bytes.quotes % 2 and end is not None and "\n" in end:
+            raise SourceError(
+                f"{self.uri}: expected every quote to be closed, found one that is open at the end of the file, with "
+                f"the last value {end[:_SHOWN]!r}"
+            )
 
     def _open(self, types: dict[str, pa.DataType]) -> Any:
+        self.bytes = _Unclosed(self.stream)
         return pc.open_csv(
-            pa.PythonFile(_Unclosed(self.stream), "r"),
+            pa.PythonFile(self.bytes, "r"),
             read_options=pc.ReadOptions(
                 use_threads=False,  # only then does a message name the row
                 block_size=_BLOCK_BYTES,
@@ -97,15 +111,18 @@ class _Reading:
 
 
 class _Unclosed:
-    """A stream that Arrow may close without closing ours."""
+    """A stream that Arrow may close without closing ours; counts the quotes in it."""
 
     closed = False
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self.quotes = 0
 
     def read(self, size: int = -1) -> bytes:
-        return self._stream.read(size)
+        data = self._stream.read(size)
+        self.quotes += data.count(b'"')
+        return data
 
     def close(self) -> None:
         return

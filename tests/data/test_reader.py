@@ -68,6 +68,7 @@ def test_a_csv_file_larger_than_a_block_is_read_whole(tmp_path: Path) -> None:
     [
         (b"a,c,y\n1,b,0\n2,b\n", r"file:///raw/x\.csv: row 3: expected 3 values, found 2: '2,b'"),
         (b"a,c,y\n1,b,0\n2,\xff,1\n", r"x\.csv: expected text in utf-8 \(data\.csv\.encoding\).*column #1: Row #3"),
+        (b'a,c,y\n1,b,0\n2,b,"1\n3,b,0\n', r"x\.csv: expected every quote to be closed, found one.*'1\\n3,b,0"),
         (b"", r"x\.csv: expected rows, found an empty file"),
         (b"a,c,y\n", r"x\.csv: expected rows, found a file without any"),
     ],
