@@ -59,7 +59,7 @@ def validation_rows(
             systems["great expectations"] = lambda: _great_expectations(great_expectations, small)
         for warm in (_validate, _read):
             warm(small)
-        seconds = {name: [] for name in systems} if rounds else {}
+        seconds: dict[str, list[float]] = {name: [] for name in systems} if rounds else {}
         for _ in range(rounds):
             for name, measure in systems.items():
                 seconds[name].append(measure())

@@ -19,6 +19,9 @@ from mlops_ray.spec import ForeignKey, ModelSpec, Workspace
 __all__ = ["Baseline", "PastVersion", "baseline_of"]
 
 
+_HISTORY = 100  # versions that a report tells of
+
+
 @dataclass(frozen=True)
 class PastVersion:
     """One version of the dataset, for the history of row counts."""
@@ -71,7 +74,7 @@ def _history(name: str, table: Table) -> tuple[PastVersion, ...]:
         if f"{PREFIX}committed_s" in summary:
             added, rows = int(summary.get("added-records", 0)), int(summary["total-records"])
             found.append(PastVersion(f"{name}@v{number}", rows, added, float(summary[f"{PREFIX}committed_s"])))
-    return tuple(found)
+    return tuple(found[-_HISTORY:])
 
 
 def _statistics(table: Table, head: int, lake: Lake) -> VersionStatistics | None:

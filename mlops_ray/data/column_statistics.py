@@ -18,6 +18,7 @@ __all__ = ["ColumnCounter", "ColumnStatistics", "Moments"]
 
 _DISTINCT = 1024  # hashes kept: the number of distinct values is told within about 3 %
 _COUNTED = 200  # distinct values up to which each is counted
+_LARGEST = 1e150  # numbers beyond count as this, because their squares are no numbers
 _NULL = np.uint64(0x6E756C6C)
 
 
@@ -55,10 +56,13 @@ class Moments:
         """Those of an array without NaN."""
         if not len(numbers):
             return cls()
+        low, high = float(numbers.min()), float(numbers.max())
+        if max(-low, high) > _LARGEST:
+            return cls.of(np.clip(numbers, -_LARGEST, _LARGEST))
         mean = float(numbers.mean())
         apart = numbers - mean
         apart *= apart  # and no dot product: its threads would wait for each other in small pieces
-        return cls(len(numbers), float(numbers.min()), float(numbers.max()), mean, float(apart.sum()))
+        return cls(len(numbers), low, high, mean, float(apart.sum()))
 
 
 @dataclass(frozen=True)

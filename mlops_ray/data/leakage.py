@@ -32,15 +32,15 @@ def label_power(values: Numbers, labels: Numbers, *, binary: bool, categorical: 
     """
     known = np.isfinite(labels)
     values, labels = values[known], labels[known]
-    classes = (int((labels == 0).sum()), int((labels == 1).sum())) if binary else (len(labels),)
-    if min(classes) < MIN_OF_EACH:
+    negative, positive = int((labels == 0).sum()), int((labels == 1).sum())
+    if (min(negative, positive) if binary else len(labels)) < MIN_OF_EACH:
         return None
     scores = _mean_labels(values, labels) if categorical else np.where(np.isnan(values), -np.inf, values)
     ranks = rankdata(scores)
     if binary:
         positives = labels == 1
-        above = ranks[positives].sum() - classes[1] * (classes[1] + 1) / 2
-        auc = float(above / (classes[0] * classes[1]))
+        above = ranks[positives].sum() - positive * (positive + 1) / 2
+        auc = float(above / (negative * positive))
         return max(auc, 1 - auc)
     if ranks.min() == ranks.max() or labels.min() == labels.max():
         return 0.0

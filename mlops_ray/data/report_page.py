@@ -156,7 +156,9 @@ def _bars(shares: Sequence[float], other: Sequence[float] | None, ends: tuple[st
 
 def _values(column: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     present = max(1, column["rows"] - column["nulls"])
-    was = {value: n / max(1, before["rows"] - before["nulls"]) for value, n in (before or {}).get("top") or ()}
+    was = {}
+    if before is not None:
+        was = {value: n / max(1, before["rows"] - before["nulls"]) for value, n in before["top"] or ()}
     lines = []
     for i, (value, n) in enumerate(column["top"]):
         y, share = 4 + 18 * i, n / present

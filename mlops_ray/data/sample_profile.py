@@ -13,6 +13,7 @@ from mlops_ray.drift import ReferenceProfile, build_reference
 
 __all__ = ["profile_of", "profiled", "sample_matrix"]
 
+_LARGEST = 1e150  # the squares of larger numbers are no numbers
 _VOCABULARY = 100  # categories that are counted apart, the most frequent ones
 
 
@@ -42,7 +43,7 @@ def sample_matrix(columns: Sequence[ProfileColumn], rows: pa.Table) -> npt.NDArr
             codes = pc.fill_null(pc.index_in(values.cast(pa.string()), known), len(column.categories))
             values = pc.if_else(values.is_valid(), codes, pa.scalar(None, pa.int32()))
         numbers = pc.fill_null(values.cast(pa.float64(), safe=False), float("nan"))
-        matrix[:, place] = numbers.to_numpy(zero_copy_only=False)
+        matrix[:, place] = np.clip(numbers.to_numpy(zero_copy_only=False), -_LARGEST, _LARGEST)
     return matrix
 
 

@@ -18,6 +18,7 @@ __all__ = ["VersionStatistics"]
 
 _BINS = 24
 _TOP = 10
+_LARGEST = 1e150  # the bins of larger numbers would have no width
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -92,7 +93,7 @@ def _top(found: ColumnStatistics) -> list[list[Any]] | None:
 
 
 def _shape(values: pa.ChunkedArray, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    numbers = values.drop_null().cast(pa.float64(), safe=False).to_numpy()
+    numbers = np.clip(values.drop_null().cast(pa.float64(), safe=False).to_numpy(), -_LARGEST, _LARGEST)
     if not len(numbers):  # so few that none is in the sample
         return {}
     quantiles = np.quantile(numbers, _QUANTILES)

@@ -152,7 +152,7 @@ class FrontDoor(ModelApp):
         serve = self._serve
         return CanaryLink(
             version,
-            Decoders.of(self._versions.signature(version), serve),
+            Decoders.of(self._versions.signature(version), serve, ruled=False),  # the champion's rules have decided
             self._connect(version),
             deadline_s=serve.canary_deadline_ms / 1000,
             coalesce_s=serve.canary_coalesce_ms / 1000,

@@ -41,9 +41,9 @@ class Decoders:
     rules: RequestRules
 
     @classmethod
-    def of(cls, signature: Signature, serve: Serve) -> "Decoders":
-        """Decoders for requests to a version with this signature."""
-        rules = RequestRules(signature, serve.validation)
+    def of(cls, signature: Signature, serve: Serve, *, ruled: bool = True) -> "Decoders":
+        """Decoders for requests to a version with this signature; `ruled`: its rules are held against them."""
+        rules = RequestRules(signature, serve.validation if ruled else "off")
         rows = RowsDecoder(signature, max_rows=serve.max_rows, rules=rules)
         return cls(signature, rows, TensorDecoder(signature, max_rows=serve.max_rows), rules)
 

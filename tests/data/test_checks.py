@@ -112,7 +112,7 @@ def test_rows_that_are_too_old_refuse_the_batch() -> None:
 
 def test_a_drifted_column_refuses_the_batch_where_the_spec_asks_for_it() -> None:
     drift = DriftReport(Verdict.FAIL, 900, (), "1 of 3 features drifted over 900 rows: age")
-    evidence = {"drift": drift, "previous": "m.t@v3"}
+    evidence: dict[str, Any] = {"drift": drift, "previous": "m.t@v3"}
     assert refused(BatchStatistics(9, 9), **evidence) is None
     message = refused(BatchStatistics(9, 9), Checks(distribution=Distribution()), **evidence)
     assert message == "against m.t@v3 (checks.distribution): 1 of 3 features drifted over 900 rows: age"

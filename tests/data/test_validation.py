@@ -1,5 +1,6 @@
 """Validation as a whole, on a real Ray and a real catalog: what is kept with a version, and why one is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,15 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from mlops_ray.data import DatasetTable, IngestResult, ingest, read_report
+from mlops_ray.data import DatasetTable, IngestResult, ValidationReport, ingest, read_report
+from mlops_ray.data.baseline import Baseline
+from mlops_ray.data.checks import refusal
 from mlops_ray.data.column import columns_of
+from mlops_ray.data.report_page import page
+from mlops_ray.data.rules import check_rows
+from mlops_ray.data.statistics import BatchCounter
+from mlops_ray.data.validation import validate
+from mlops_ray.data.version_statistics import VersionStatistics
 from mlops_ray.errors import SchemaError, UnknownVersionError, ValidationError
 from mlops_ray.lake import Lake
 from mlops_ray.spec import Workspace, parse_spec
@@ -132,6 +140,34 @@ def test_a_batch_that_is_old_leaks_the_label_and_repeats_itself_is_told_so(raw: 
 def test_a_pattern_that_re2_does_not_know_is_refused_before_anything_is_read(raw: Path, workspace: Workspace) -> None:
     with pytest.raises(SchemaError, match=r"feature 'plan': expected a regex that RE2 knows, found 'a\{2000\}'"):
         run(raw, workspace, features={"plan": {"type": "category", "regex": "a{2000}"}})
+
+
+def test_the_largest_numbers_there_are_have_statistics_too() -> None:
+    spec = spec_of("/raw", features={"age": "float"})
+    columns = columns_of(spec)
+    counter = BatchCounter(columns, seed=0)
+    table = table_of(200, age=[1.7e308, -1.7e308] * 100, income=[None] * 200)
+    counter.add(check_rows(table, columns, source="x"), 200)
+    first = validate(spec, counter.result(), Baseline(), repeated=0, now_s=0)
+    again = VersionStatistics.from_json(first.statistics.to_json())
+    assert again == first.statistics
+    assert again.columns["age"]["max"] == 1e150
+    assert "max" not in again.columns["income"]
+    later = validate(spec, counter.result(), Baseline(statistics=again), repeated=0, now_s=0)
+    assert later.evidence.drift is not None
+    assert later.evidence.drift.verdict is Verdict.PASS
+
+
+def test_a_batch_without_a_good_row_is_judged() -> None:
+    columns = columns_of(spec_of("/raw"))
+    counter = BatchCounter(columns, seed=0)
+    counter.add(check_rows(table_of(3, age=[-1.0] * 3), columns, source="x"), 3)
+    batch = counter.result()
+    judged = validate(spec_of("/raw"), batch, Baseline(), repeated=0, now_s=0)
+    assert "found 3 of 3" in str(refusal(judged.results))
+    report = judged.report(spec_of("/raw"), batch, Baseline(), run_id="r", files=1, quarantine="file:///q")
+    assert ValidationReport.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False))) == report
+    assert "refused" in page(report.to_json())
 
 
 def test_rules_of_a_column_are_those_of_its_feature() -> None:

@@ -92,6 +92,12 @@ def test_tensors_and_streams_are_held_against_bounds_and_categories() -> None:
         Decoders.of(SIGNATURE, Serve(validation="reject")).checked(rows)
 
 
+def test_a_version_whose_rules_do_not_decide_takes_what_breaks_them() -> None:
+    decoders = Decoders.of(SIGNATURE, Serve(validation="reject"), ruled=False)
+    rows = decoders.rows.decode(json.dumps({"records": [GOOD | {"age": -1}]}).encode())
+    assert (rows.matrix[0, 0], rows.warnings, decoders.checked(rows)) == (-1, (), rows)
+
+
 def test_a_bundle_that_knows_no_rules_has_none() -> None:
     old = {"name": "age", "type": "float", "nullable": True, "categories": []}
     signature = Signature.from_json({"inputs": [old], "task": "binary", "unit": None})

@@ -91,6 +91,11 @@ def test_mlflow_has_the_dataset_version_and_where_it_all_came_from(
     }
 
 
+def test_mlflow_has_the_report_of_the_validation(trained: ModelVersionRecord, client: mlflow.MlflowClient) -> None:
+    files = [file.path for file in client.list_artifacts(trained.run_id, "validation")]
+    assert files == ["validation/report.html", "validation/report.json"]
+
+
 def test_the_newest_version_is_the_candidate_in_mlflow(
     trained: ModelVersionRecord, client: mlflow.MlflowClient
 ) -> None:
