@@ -56,7 +56,8 @@ def binning_key(params: Mapping[str, Any]) -> str:
     """A name for the binning that these parameters ask for, whatever aliases they are written with."""
     names = _canonical_names()
     params = {names.get(name, name): value for name, value in params.items()}
-    wanted = {name: value for name, value in params.items() if name in _BINNING}
+    # without the list of aliases any parameter might be one of these: right, though shared by fewer trials
+    wanted = {name: value for name, value in params.items() if not names or name in _BINNING}
     if params.get("feature_pre_filter", True):
         # features that no leaf could split are left out of the bins
         wanted["min_data_in_leaf"] = params.get("min_data_in_leaf")
@@ -157,5 +158,6 @@ def _locked(file: Path) -> Iterator[None]:
 
 def _canonical_names() -> dict[str, str]:
     # private, but the one place that has the list of the installed version
-    aliases = lightgbm.basic._ConfigAliases._get_all_param_aliases()
+    known = getattr(lightgbm.basic, "_ConfigAliases", None)
+    aliases = known._get_all_param_aliases() if known is not None else {}
     return {alias: name for name, others in aliases.items() for alias in (name, *others)}
