@@ -42,6 +42,7 @@ class Course:
 
 def engine_sweep(spec: ModelSpec, train: Part, valid: Part, folder: Path) -> Course:
     """This engine: `run_sweep`, with MLflow on SQLite as its users have it."""
+    folder.mkdir(parents=True)
     workspace = Workspace.at(folder)
     tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake}/mlflow")
     tracking.check()

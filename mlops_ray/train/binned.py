@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ def binning_key(params: Mapping[str, Any]) -> str:
     """A name for the binning that these parameters ask for, whatever aliases they are written with."""
     names = _canonical_names()
     params = {names.get(name, name): value for name, value in params.items()}
-    wanted = {name: value for name, value in params.items() if name in _BINNING}
+    # without the list of aliases any parameter might be one of these: right, though shared by fewer trials
+    wanted = {name: value for name, value in params.items() if not names or name in _BINNING}
     if params.get("feature_pre_filter", True):
         # features that no leaf could split are left out of the bins
         wanted["min_data_in_leaf"] = params.get("min_data_in_leaf")
@@ -64,17 +65,20 @@ def binning_key(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def shared_datasets(data_id: str, params: Mapping[str, Any], make: Callable[[], Datasets]) -> Datasets:
+def shared_datasets(
+    data_id: str, params: Mapping[str, Any], make: Callable[[], Datasets], *, categorical: Sequence[int] = ()
+) -> Datasets:
     """The data `data_id` binned as `params` ask, from this process, from a file of this node, or made by `make`.
 
-    Where the file cannot be written or read, each process makes its own: slower, and as right.
+    `categorical` are the places of the category columns, as `make` uses them; a model's text names them. Where the
+    file cannot be written or read, each process makes its own: slower, and as right.
     """
     place = (data_id, binning_key(params))
     if place in _loaded:
         _loaded.move_to_end(place)
         return _loaded[place]
     try:
-        datasets = _from_file(_used_folder(data_id), place[1], params, make)
+        datasets = _from_file(_used_folder(data_id), place[1], params, make, list(categorical))
     except OSError:
         datasets = make()
     _loaded[place] = datasets
@@ -88,7 +92,9 @@ def forget_binnings(data_id: str) -> None:
     shutil.rmtree(_root() / data_id, ignore_errors=True)
 
 
-def _from_file(folder: Path, key: str, params: Mapping[str, Any], make: Callable[[], Datasets]) -> Datasets:
+def _from_file(
+    folder: Path, key: str, params: Mapping[str, Any], make: Callable[[], Datasets], categorical: list[int]
+) -> Datasets:
     files = [folder / f"{key}.{part}" for part in ("train", "valid")]
     with _locked(folder / f"{key}.lock"):
         if not all(file.exists() for file in files):
@@ -96,10 +102,10 @@ def _from_file(folder: Path, key: str, params: Mapping[str, Any], make: Callable
             for dataset, file in zip(datasets, files, strict=True):
                 _save(dataset.construct(), file)
             return datasets
-    given = {name: value for name, value in params.items() if name != "categorical_feature"}
-    train = lightgbm.Dataset(str(files[0]), params=dict(given))
+    how: dict[str, Any] = {"params": dict(params), "categorical_feature": categorical}
+    train = lightgbm.Dataset(str(files[0]), **how)
     try:
-        return train.construct(), lightgbm.Dataset(str(files[1]), reference=train, params=dict(given)).construct()
+        return train.construct(), lightgbm.Dataset(str(files[1]), reference=train, **how).construct()
     except lightgbm.basic.LightGBMError as error:
         raise OSError(f"{folder}: {error}") from error
 
@@ -152,5 +158,6 @@ def _locked(file: Path) -> Iterator[None]:
 
 def _canonical_names() -> dict[str, str]:
     # private, but the one place that has the list of the installed version
-    aliases = lightgbm.basic._ConfigAliases._get_all_param_aliases()
+    known = getattr(lightgbm.basic, "_ConfigAliases", None)
+    aliases = known._get_all_param_aliases() if known is not None else {}
     return {alias: name for name, others in aliases.items() for alias in (name, *others)}

@@ -112,7 +112,7 @@ def _datasets(context: TrialContext, params: Mapping[str, Any]) -> Datasets:
     # workers of one trial bin together, through LightGBM's own network
     if context.data_id is None or context.network:
         return make()
-    return shared_datasets(context.data_id, params, make)
+    return shared_datasets(context.data_id, params, make, categorical=context.categorical)
 
 
 def _score(

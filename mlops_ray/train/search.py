@@ -50,7 +50,7 @@ class PlannedSearch(Searcher):
         self._points = list(islice(_points(train), train.trials))
         self._next = 0
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # noqa: ARG002
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
         """The next configuration; Tune's word for the end when there is none."""
         if self._next >= len(self._points):
             return str(Searcher.FINISHED)

@@ -144,7 +144,7 @@ def warm_up_workers(train: Train) -> None:
 
 def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
     train = spec.train
-    shards = _shards(data.train, train.workers)
+    shards = tuple(ray.put(shard) for shard in _shards(data.train, train.workers))
     kept = Part(data.train.x[:0], data.train.y[:0]) if shards else data.train
     return TrialPlan(
         trainer=train.trainer,
@@ -158,16 +158,15 @@ def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
         signature=data.signature,
         data=ray.put((kept, data.valid)),
         data_id=uuid.uuid4().hex,
-        shards=tuple(ray.put(shard) for shard in shards),
+        shards=shards,
         resources={"CPU": train.resources.cpus, "GPU": train.resources.gpus} if shards else None,
     )
 
 
-def _shards(part: Part, workers: int) -> Iterator[Part] | tuple[()]:
-    """Every so-manieth row for each worker: parts of equal size, alike also where rows are in an order."""
-    if workers == 1:
-        return ()
-    return (Part(part.x[rank::workers], part.y[rank::workers]) for rank in range(workers))
+def _shards(part: Part, workers: int) -> Iterator[Part]:
+    """Parts of equal size, for several workers; every so-manieth row, so that they are alike where rows are sorted."""
+    if workers > 1:
+        yield from (Part(part.x[rank::workers], part.y[rank::workers]) for rank in range(workers))
 
 
 def _resources(spec: ModelSpec) -> dict[str, float]:

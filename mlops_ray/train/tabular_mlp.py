@@ -36,7 +36,9 @@ class TabularMLP(nn.Module):
         *,
         hidden: Sequence[int],
         dropout: float,
+        flag_all: bool = False,
     ) -> None:
+        """Learn scales from `matrix` and `labels`; with `flag_all` the layers do not depend on which rows these are."""
         super().__init__()
         self.binary = signature.task == "binary"
         self.categorical = list(signature.categorical)
@@ -46,7 +48,7 @@ class TabularMLP(nn.Module):
         # one more code for unseen values and one for missing ones
         self.sizes = [len(signature.inputs[i].categories) + 2 for i in self.categorical]
         self.embeddings = nn.ModuleList(nn.Embedding(size, _width(size)) for size in self.sizes)
-        self._remember(matrix[:, numeric], labels)
+        self._remember(matrix[:, numeric], labels, flag_all=flag_all)
         widths = [len(numeric) + len(self.flagged) + sum(_width(size) for size in self.sizes), *hidden]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -96,9 +98,9 @@ class TabularMLP(nn.Module):
             [scaled.float(), missing.index_select(1, self.flagged).float()] if len(self.flagged) else [scaled.float()]
         )
 
-    def _remember(self, numbers: NDArray[np.float64], labels: NDArray[np.float64]) -> None:
+    def _remember(self, numbers: NDArray[np.float64], labels: NDArray[np.float64], *, flag_all: bool) -> None:
         known = np.isfinite(numbers)
-        self._keep("flagged", torch.from_numpy(np.flatnonzero(~known.all(axis=0))))
+        self._keep("flagged", torch.from_numpy(np.flatnonzero(~known.all(axis=0) | flag_all)))
         counts = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, numbers, 0.0).sum(axis=0) / counts
         std = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / counts)

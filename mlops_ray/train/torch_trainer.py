@@ -54,6 +54,7 @@ def train_torch(context: TrialContext) -> TrainedModel:
         context.y_train,
         hidden=[params.hidden] * params.layers,
         dropout=params.dropout,
+        flag_all=context.workers > 1,  # each sees other rows, and they need the same layers
     ).to(torch.device(context.device))
     _Fit(net, context, params).run()
     return TrainedModel("torch", {MODEL_FILE: _exported(net.cpu().eval(), len(context.signature.inputs))})

@@ -8,7 +8,6 @@ from typing import Any
 import ray
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from mlops_ray.model import TrainedModel
@@ -72,7 +71,7 @@ def _network(trainer: str) -> dict[str, Any]:
     return dict(get_network_params())
 
 
-def _trainer_class(trainer: str) -> type[DataParallelTrainer]:
+def _trainer_class(trainer: str) -> Any:
     # the one that sets up the network of that library, which may be the only one installed
     if trainer == "lightgbm":
         from ray.train.lightgbm import LightGBMTrainer

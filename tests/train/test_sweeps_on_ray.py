@@ -75,7 +75,7 @@ def test_a_trial_without_room_is_refused_and_not_waited_for(trained_workspace: W
 @pytest.mark.slow
 def test_when_the_time_is_over_the_best_finished_trial_wins(trained_workspace: Workspace) -> None:
     space = {"slow": {"choice": [False, True]}}
-    train = {"trainer": SLOW, "search": "grid", "trials": 2, "space": space, "time_budget_s": 25}
+    train = {"trainer": SLOW, "search": "grid", "trials": 2, "space": space, "time_budget_s": 60}
     record = run("budget", trained_workspace, **train)
     assert record.metrics["auc"] > 0.5
     assert {t.data.params["slow"] for t in trials_of(record, trained_workspace)} == {"True", "False"}
