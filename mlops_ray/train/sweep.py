@@ -6,7 +6,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -226,12 +226,10 @@ class _Storage:
         for name in sorted((n for n in names if n.startswith(_TRIALS_STATE)), reverse=True):
             with files.open_input_stream(names[name]) as stream:
                 content = stream.read()
-            try:
-                json.loads(content)
-            except ValueError:
-                files.delete_file(names[name])
-            else:
-                return True
+            with suppress(ValueError):
+                # a state without trials makes Tune fail
+                return bool(json.loads(content)["trial_data"])
+            files.delete_file(names[name])
         return False
 
 
