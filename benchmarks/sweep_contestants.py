@@ -17,15 +17,17 @@ from benchmarks.sweep_data import SweepData, read_parts, training_data
 from mlops_ray.evaluation import score
 from mlops_ray.model import TrainedModel
 from mlops_ray.spec import ModelSpec, Workspace
-from mlops_ray.tracking import DatasetInput, Tracking
+from mlops_ray.tracking import DatasetInput, Outbox, Sender, Tracking
 from mlops_ray.train import TrialContext, train_lightgbm
-from mlops_ray.train.search import search_of
+from mlops_ray.train.search import search_of, trial_count
 from mlops_ray.train.sweep import run_sweep
+from mlops_ray.train.sweep_log import SweepLog
 from mlops_ray.train.training_data import Part
 
 __all__ = ["Course", "engine_sweep", "naive_tune", "placing_s", "plain_lightgbm", "plain_optuna", "start_up_only"]
 
 _ROUNDS_FOR_NOTHING = 1
+_MLFLOW_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,20 @@ def engine_sweep(spec: ModelSpec, train: Part, valid: Part, folder: Path) -> Cou
     workspace = Workspace.at(folder)
     tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake}/mlflow")
     tracking.check()
-    run_id = tracking.start_sweep("bench", name="bench", tags={}, params={}, dataset=DatasetInput("d", "d", "d", {}))
+    run_id = tracking.start_sweep(
+        "bench", sweep="bench", name="bench", tags={}, params={}, dataset=DatasetInput("d", "d", "d", {})
+    )
+    outbox = Outbox(folder / "outbox")
     started = time.perf_counter()
     finished: list[tuple[float, str]] = []
 
     def note(sentence: str) -> None:
         finished.append((time.perf_counter() - started, sentence))
 
-    result = run_sweep(spec, workspace, training_data(train, valid), tracking=tracking, run_id=run_id, progress=note)
+    log = SweepLog(outbox, metric=spec.train.metric, planned=trial_count(spec.train), progress=note)
+    with Sender(tracking, run_id, outbox, tell=note) as sender:
+        result = run_sweep(spec, workspace, training_data(train, valid), sweep="bench", log=log)
+        sender.drain(_MLFLOW_S)
     seconds = time.perf_counter() - started
     values = {trial.number: trial.value for trial in result.trials}
     course = [(at, values[int(text.split()[1])]) for at, text in finished if " completed" in text]

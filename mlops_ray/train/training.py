@@ -41,9 +41,8 @@ def run_training(
 ) -> ModelVersionRecord:
     """Train `spec` on one dataset version and register the best trial as a model version with its gates' verdict.
 
-    Until its last step nothing is in the store; a version that its gates refuse is kept all
-    the same, with that verdict, and delivery refuses it later. MLflow may be away for `workspace.tracking_patience_s`
-    once the sweep has begun.
+    Until its last step nothing is in the store; a version that its gates refuse is kept all the same, with that
+    verdict, and delivery refuses it later. Once the sweep has begun, MLflow may be away for `tracking_patience_s`.
 
     Args:
         dataset: `latest`, `v3`, a tag, a branch, a time or another reference `DatasetTable.resolve` knows.
