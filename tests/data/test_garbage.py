@@ -90,7 +90,8 @@ def test_an_attempt_is_as_young_as_the_newest_of_its_files(workspace: Workspace)
 
 def overtaken(workspace: Workspace) -> None:
     """A commit that another one was quicker than, so that its manifests belong to nobody."""
-    lake, met = Lake(workspace.lake), []
+    lake = Lake(workspace.lake)
+    met: list[str] = []
 
     def summary(_: Table | None) -> dict[str, str]:
         if not met:
