@@ -32,6 +32,8 @@ class PinnedDatasource(IcebergDatasource):
     these do not change which files are read.
     """
 
+    _plan_files: list[FileScanTask] | None  # kept by the base; None before the first look
+
     def __init__(self, table: Table, snapshot_id: int, row_filter: BooleanExpression | None = None) -> None:
         super().__init__(".".join(table.name()), row_filter=row_filter, snapshot_id=snapshot_id)
         self._table = table

@@ -66,7 +66,7 @@ def test_two_processes_ingest_at_once_into_a_catalog_in_postgresql(tmp_path: Pat
     with postgresql_server() as server:
         url = new_database(server, "catalog")
         workspace = Workspace.at(tmp_path / "home", catalog=url)
-        processes = []
+        processes: list[subprocess.Popen[bytes]] = []
         for name, rows in (("one", 40), ("two", 25)):
             write(tmp_path / name, f"{name}.parquet", table_of(rows, first=len(processes) * 100))
             arguments = [ray_cluster, workspace.home, url, str(tmp_path / name), name]
