@@ -22,7 +22,7 @@ def _expectations(columns: dict[str, str]) -> list[Any]:
     for name, kind in columns.items():
         found.append(gxe.ExpectColumnToExist(column=name))
         found.append(gxe.ExpectColumnValuesToNotBeNull(column=name))
-        found.append(gxe.ExpectColumnValuesToBeOfType(column=name, type_="object" if kind == "plan" else kind))
+        found.append(gxe.ExpectColumnValuesToBeOfType(column=name, type_="str" if kind == "plan" else kind))
         if kind == "plan":
             found.append(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=["basic", "plus", "pro", "team"]))
             found.append(gxe.ExpectColumnValuesToMatchRegex(column=name, regex="^[a-z]+$"))

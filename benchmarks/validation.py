@@ -13,6 +13,7 @@ rows over once the rows; 1 means that it does not grow. --rows and --times make 
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -135,8 +136,11 @@ def _validate(folder: Path) -> None:
 def _read(folder: Path) -> None:
     import ray  # seconds to import
 
-    for _ in ray.data.read_parquet(str(folder)).iter_internal_ref_bundles():
-        pass
+    from mlops_ray.data.ray_data import quiet  # imports ray
+
+    with quiet():
+        for _ in ray.data.read_parquet(str(folder)).iter_internal_ref_bundles():
+            pass
 
 
 def _great_expectations(python: Path, folder: Path) -> float:
@@ -160,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.great_expectations.exists():
         sys.exit(f"{options.great_expectations} is not there; `make bench-setup` installs it")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray leaves a token in the home folder
     import ray  # seconds to import, for nothing when the arguments are wrong
 
     machine, began_s = describe_machine(), time.monotonic()

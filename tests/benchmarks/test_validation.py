@@ -1,12 +1,14 @@
 """The validation benchmark: its ratios, and a small run of it."""
 
+from typing import Any
+
 import pytest
 
 from benchmarks.validation import validation_ratios, validation_rows
 
 
 def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"part": "validation", "system": "engine", "seconds": [1.0, 2.0, 4.0]},
         {"part": "validation", "system": "read", "seconds": [1.0, 1.0, 2.0]},
         {"part": "validation", "system": "great expectations", "seconds": [10.0, 10.0, 40.0]},
