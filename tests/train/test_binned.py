@@ -47,6 +47,7 @@ def text(context: TrialContext) -> str:
     return train_lightgbm(context).files["model.lgb.txt"].decode()
 
 
+@pytest.mark.filterwarnings("ignore:Early stopping is not available in dart mode:UserWarning")
 def test_trials_on_shared_bins_make_the_models_that_each_makes_alone(context_of: ContextOf) -> None:
     for params in TRIALS * 2:  # the second time from files, in another order of what is loaded
         alone = text(context_of(params=params))
