@@ -89,7 +89,7 @@ def test_data_is_binned_once_for_trials_and_processes(context_of: ContextOf) -> 
 
 
 def test_a_key_tells_binnings_apart_and_nothing_else() -> None:
-    same = [{}, {"num_leaves": 5}, {"learning_rate": 0.3, "lambda_l1": 2}]
+    same: list[dict[str, Any]] = [{}, {"num_leaves": 5}, {"learning_rate": 0.3, "lambda_l1": 2}]
     assert len({binning_key({"feature_pre_filter": False, **params}) for params in same}) == 1
     assert binning_key({"max_bins": 7}) == binning_key({"max_bin": 7}) != binning_key({"max_bin": 8})
     assert binning_key({"min_data_in_leaf": 7}) != binning_key({"min_child_samples": 8})
