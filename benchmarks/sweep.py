@@ -50,7 +50,7 @@ __all__ = ["PARTS", "main", "medians", "parse", "time_to_the_same"]
 PARTS = ("naive", "optuna", "single", "torch")
 _PACKAGES = ("mlops-ray", "ray", "lightgbm", "optuna", "torch", "mlflow", "numpy", "pyarrow")
 _ONE = {"learning_rate": 0.1, "num_leaves": 63, "min_data_in_leaf": 50}
-_NOTHING = "benchmarks.sweep_contestants:start_up_only"
+_NOTHING = "benchmarks.sweep_trials:start_up_only"
 # the last digits of an AUC are noise, and chance alone would decide who is the first to have them
 _AS_GOOD = 1e-4
 

@@ -1,32 +1,26 @@
 """Ways to search hyperparameters of LightGBM, or to train once, over the same rows; each tells what it took."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightgbm
-import numpy as np
 import optuna
 import ray
 from ray import tune
 
-from benchmarks.sweep_data import SweepData, read_parts, training_data
-from mlops_ray.evaluation import score
-from mlops_ray.model import TrainedModel
+from benchmarks.sweep_data import SweepData, training_data
+from benchmarks.sweep_trials import boost, naive_trial
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.tracking import DatasetInput, Outbox, Sender, Tracking
-from mlops_ray.train import TrialContext, train_lightgbm
 from mlops_ray.train.search import search_of, trial_count
 from mlops_ray.train.sweep import run_sweep
 from mlops_ray.train.sweep_log import SweepLog
 from mlops_ray.train.training_data import Part
 
-__all__ = ["Course", "engine_sweep", "naive_tune", "placing_s", "plain_lightgbm", "plain_optuna", "start_up_only"]
+__all__ = ["Course", "engine_sweep", "naive_tune", "placing_s", "plain_lightgbm", "plain_optuna"]
 
-_ROUNDS_FOR_NOTHING = 1
 _MLFLOW_S = 60.0
 
 
@@ -71,7 +65,7 @@ def engine_sweep(spec: ModelSpec, train: Part, valid: Part, folder: Path) -> Cou
 def naive_tune(spec: ModelSpec, data: SweepData) -> Course:
     """Ray Tune as tutorials have it: every trial reads the files, makes its own Dataset and trains to its end."""
     started = time.perf_counter()
-    trainable = tune.with_resources(partial(_naive_trial, data=data, spec=spec), {"cpu": spec.train.resources.cpus})
+    trainable = tune.with_resources(partial(naive_trial, data=data, spec=spec), {"cpu": spec.train.resources.cpus})
     results = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -104,7 +98,7 @@ def plain_optuna(spec: ModelSpec, train: Part, valid: Part, *, threads: int) -> 
             "feature_fraction": trial.suggest_float("feature_fraction", 0.5, 1.0),
             "lambda_l2": trial.suggest_float("lambda_l2", 0.001, 10.0, log=True),
         }
-        booster = _boost({**params, **binning}, dataset, watched, spec)
+        booster = boost({**params, **binning}, dataset, watched, spec)
         value = float(booster.best_score["valid_0"]["auc"])
         course.append((time.perf_counter() - started, value))
         return value
@@ -121,43 +115,8 @@ def plain_lightgbm(spec: ModelSpec, train: Part, valid: Part, *, threads: int) -
     started = time.perf_counter()
     dataset = lightgbm.Dataset(train.x, train.y)
     watched = lightgbm.Dataset(valid.x, valid.y, reference=dataset)
-    _boost(params, dataset, watched, spec).model_to_string()
+    boost(params, dataset, watched, spec).model_to_string()
     return time.perf_counter() - started
-
-
-def start_up_only(context: TrialContext) -> TrainedModel:
-    """A trainer that does next to nothing: what a sweep of it takes is not training."""
-    few = slice(0, 200)
-    return train_lightgbm(
-        replace(
-            context, x_train=context.x_train[few], y_train=context.y_train[few], x_valid=context.x_valid[few],
-            y_valid=context.y_valid[few], max_iterations=_ROUNDS_FOR_NOTHING, data_id=None,
-        )
-    )  # fmt: skip
-
-
-def _naive_trial(config: Mapping[str, Any], *, data: SweepData, spec: ModelSpec) -> None:
-    train, valid = read_parts(data)
-    params = {**config, "verbose": -1, "seed": spec.train.seed, "num_threads": int(spec.train.resources.cpus)}
-    dataset = lightgbm.Dataset(train.x, train.y)
-    watched = lightgbm.Dataset(valid.x, valid.y, reference=dataset)
-    booster = _boost(params, dataset, watched, spec)
-    value = score("auc", valid.y, np.asarray(booster.predict(valid.x), dtype=np.float64))
-    tune.report({"best_so_far": value, "iteration": 1})
-
-
-def _boost(
-    params: Mapping[str, Any], dataset: lightgbm.Dataset, watched: lightgbm.Dataset, spec: ModelSpec
-) -> lightgbm.Booster:
-    patience = min(50, max(10, spec.train.max_iterations // 5))
-    return lightgbm.train(
-        # the layout and the rounding that the engine uses
-        {"objective": "binary", "metric": "auc", "deterministic": True, "force_row_wise": True, **params},
-        dataset,
-        num_boost_round=spec.train.max_iterations,
-        valid_sets=[watched],
-        callbacks=[lightgbm.early_stopping(patience, verbose=False)],
-    )
 
 
 def _best_so_far(course: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

@@ -86,7 +86,7 @@ def _sentence(here: Sequence[_Problem]) -> str:
         hint = first.hint()
         return f"unknown key; did you mean {hint!r}? Valid keys: {keys}" if hint else f"unknown key; valid keys: {keys}"
     if first.kind == "missing" and len(first.where.sections) > 1:
-        return f"expected one of the keys {keys}, found {shown(first.where.around)}"
+        return f"expected one of the keys {', '.join(first.where.needed_keys)}, found {shown(first.where.around)}"
     if first.kind == "missing":
         return f"this {'key' if first.where.sections else 'item'} is required and was not found"
     if first.kind == "value_error":

@@ -29,7 +29,7 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
             "severity, unique, unique_in",
         ),
         ("train.holdout.fractoin", "unknown key; did you mean 'fraction'? Valid keys: by, fraction"),
-        ("train.space.num_leaves.step", "unknown key; valid keys: int_uniform"),
+        ("train.space.num_leaves.step", "unknown key; valid keys: int_uniform, when"),
         ("serve.resources.cpu", "unknown key; did you mean 'cpus'? Valid keys: cpus, gpus"),
         (
             "rollout.steps.0.shar",
@@ -101,7 +101,7 @@ def test_two_missing_keys_and_one_misspelt_are_two_mistakes() -> None:
             "many",
             ": expected a valid integer, unable to parse string as an integer, found 'many' (str)",
         ),
-        ("train.search", "grid", ": expected 'optuna' or 'random', found 'grid' (str)"),
+        ("train.search", "bayes", ": expected 'optuna', 'random' or 'grid', found 'bayes' (str)"),
         ("train.seed", -1, ": expected greater than or equal to 0, found -1 (int)"),
         ("train.holdout.fraction", float("nan"), ": expected a finite number, found nan (float)"),
         ("rollout.steps", [], ": expected 1 or more items, found [] (list)"),
@@ -125,8 +125,8 @@ def test_a_wrong_type_or_range_says_what_was_expected_and_found(path: str, value
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ({"unifrom": [0, 1]}, f"x.unifrom: unknown key; did you mean 'uniform'? Valid keys: {KINDS}"),
-        ({"gaussian": [0, 1]}, f"x.gaussian: unknown key; valid keys: {KINDS}"),
+        ({"unifrom": [0, 1]}, f"x.unifrom: unknown key; did you mean 'uniform'? Valid keys: {KINDS}, when"),
+        ({"gaussian": [0, 1]}, f"x.gaussian: unknown key; valid keys: {KINDS}, when"),
         ({}, f"x: expected one of the keys {KINDS}, found {{}} (dict)"),
         ({"choice": []}, "x.choice: expected 1 or more items, found [] (list)"),
         ({"choice": 3}, "x.choice: expected a list, found 3 (int)"),

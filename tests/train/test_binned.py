@@ -47,6 +47,7 @@ def text(context: TrialContext) -> str:
     return train_lightgbm(context).files["model.lgb.txt"].decode()
 
 
+@pytest.mark.filterwarnings("ignore:Early stopping is not available in dart mode:UserWarning")
 def test_trials_on_shared_bins_make_the_models_that_each_makes_alone(context_of: ContextOf) -> None:
     for params in TRIALS * 2:  # the second time from files, in another order of what is loaded
         alone = text(context_of(params=params))
@@ -88,7 +89,7 @@ def test_data_is_binned_once_for_trials_and_processes(context_of: ContextOf) -> 
 
 
 def test_a_key_tells_binnings_apart_and_nothing_else() -> None:
-    same = [{}, {"num_leaves": 5}, {"learning_rate": 0.3, "lambda_l1": 2}]
+    same: list[dict[str, Any]] = [{}, {"num_leaves": 5}, {"learning_rate": 0.3, "lambda_l1": 2}]
     assert len({binning_key({"feature_pre_filter": False, **params}) for params in same}) == 1
     assert binning_key({"max_bins": 7}) == binning_key({"max_bin": 7}) != binning_key({"max_bin": 8})
     assert binning_key({"min_data_in_leaf": 7}) != binning_key({"min_child_samples": 8})
