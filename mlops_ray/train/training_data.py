@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlops_ray.data.hashing import combined, hash_numbers
 from mlops_ray.errors import SchemaError, ValidationError
 from mlops_ray.evaluation import holdout_mask, newest_mask
 from mlops_ray.model import PROBE_ROWS, Signature, encode, signature_of
@@ -120,6 +119,9 @@ def _check_parts(task: Task, parts: Mapping[str, Part]) -> None:
 
 def _overlap(matrix: NDArray[np.float64], held_out: Mask) -> float:
     """Split by row equal rows go together; split by unit or time they may be on both sides."""
+    # Iceberg comes with it, which a trial's worker has no use for
+    from mlops_ray.data.hashing import combined, hash_numbers
+
     keys = combined(hash_numbers(pa.array(np.ascontiguousarray(column))) for column in matrix.T)
     return float(np.isin(keys[held_out], keys[~held_out]).mean())
 

@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -31,7 +32,7 @@ def postgresql_server() -> Iterator[str]:
             _wait_for(str(folder), server)
             yield str(folder)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # the fast way: SIGTERM would wait for whoever is still connected
             server.communicate()
     finally:
         shutil.rmtree(folder)

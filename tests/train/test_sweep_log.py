@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mlops_ray.tracking import Outbox
+from mlops_ray.train.reporter import FINISHED
 from mlops_ray.train.sweep_log import SweepLog
 
 
@@ -26,7 +27,9 @@ def log_in(folder: Path, said: list[str] | None = None) -> SweepLog:
 
 def trial(name: str, **config: Any) -> Any:
     """What the log looks at of one of Tune's trials."""
-    return SimpleNamespace(trial_id=name, config=config, checkpoint=None, error_file=None, status="RUNNING")
+    return SimpleNamespace(
+        trial_id=name, config=config, checkpoint=None, error_file=None, status="RUNNING", last_result={}
+    )
 
 
 def report(log: SweepLog, of: Any, iteration: int, value: float, **more: Any) -> None:
@@ -57,7 +60,7 @@ def test_a_trial_that_ended_is_known_to_the_next_driver(tmp_path: Path) -> None:
     first, a = log_in(tmp_path), trial("a", leaves=3)
     first.on_trial_start(trials=[a], trial=a)
     report(first, a, 4, 0.9)
-    a.checkpoint = SimpleNamespace(path="/tune/a/checkpoint_000000")
+    a.checkpoint, a.last_result = SimpleNamespace(path="/tune/a/checkpoint_000000"), {FINISHED: True}
     first.on_trial_complete(trial=a)
     known = log_in(tmp_path).trials["a"]
     assert (known.outcome, known.value, known.iteration) == ("completed", 0.9, 4)

@@ -128,13 +128,13 @@ def test_a_part_with_one_class_is_refused_before_any_trial() -> None:
 
 @pytest.mark.parametrize(("by", "found"), [("row", False), ("unit", True)])
 def test_the_overlap_of_holdout_and_training_is_measured(by: str, found: bool) -> None:
-    twice = with_column("customer", [f"other {i}" for i in range(600)])
+    twice = with_column("customer", [[f"other {i}" for i in range(600)]])
     data = prepare(spec_of(train={"holdout": {"by": by}}), pa.concat_tables([TABLE, twice]))
     assert (data.holdout_overlap > 0.5) == found
 
 
 def test_a_holdout_that_is_in_training_is_refused_where_the_spec_says_so() -> None:
-    table = pa.concat_tables([TABLE, with_column("customer", [f"other {i}" for i in range(600)])])
+    table = pa.concat_tables([TABLE, with_column("customer", [[f"other {i}" for i in range(600)]])])
     spec = spec_of(train={"holdout": {"by": "unit"}})
     for severity in ("warn", "block"):
         checks = spec.data.checks.model_copy(
