@@ -7,8 +7,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from botocore.exceptions import BotoCoreError
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import RESTError
 from requests import RequestException
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -60,7 +62,7 @@ def open_catalog(catalog: str, lake: Lake, *, attempts: int = 5) -> Catalog:
         if attempt:
             time.sleep(0.05 * 2**attempt)
         try:
-            return load_catalog(CATALOG, **catalog_properties(catalog, lake))
+            return _without_pool(load_catalog(CATALOG, **catalog_properties(catalog, lake)))
         except (
             DBAPIError
         ) as error:  # of two processes that make the same tables, the second finds them when it looks again
@@ -68,6 +70,14 @@ def open_catalog(catalog: str, lake: Lake, *, attempts: int = 5) -> Catalog:
     raise DataError(
         f"catalog {without_password(catalog)}: expected a database that can be opened, found: {problem.strip()}"
     )
+
+
+def _without_pool(catalog: Catalog) -> Catalog:
+    """A catalog is opened for a moment: connections that it keeps would stay open for as long as anybody holds it."""
+    if isinstance(catalog, SqlCatalog):
+        catalog.engine.dispose()
+        catalog.engine = create_engine(catalog.engine.url, poolclass=NullPool)
+    return catalog
 
 
 def _open_service(catalog: str, lake: Lake) -> Catalog:

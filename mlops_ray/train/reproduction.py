@@ -91,6 +91,8 @@ def _tried(
     unknown = Reproduction(record.model, record.version, Verdict.INCONCLUSIVE, "")
     if not record.training:
         return replace(unknown, reason="it was registered before trainings were recorded")
+    if spec_of_record(record.training).train.scheduler == "pbt":
+        return replace(unknown, reason="pbt changed its hyperparameters on the way, after weights of other trials")
     spec = _spec_of_winner(record.training)
     differences = _differences(record, spec, code)
     for difference in differences:
@@ -121,6 +123,7 @@ def _spec_of_winner(training: Mapping[str, Any]) -> ModelSpec:
         "max_concurrent": 1,
         "search": "random",
         "scheduler": "none",
+        "time_budget_s": None,
     }
     return spec.model_copy(update={"train": spec.train.model_copy(update=alone)})
 

@@ -51,7 +51,7 @@ def sources(trainer: str) -> dict[str, str | None]:
 
 def costs(spec: ModelSpec, workspace: Workspace, trials: Sequence[TrialLog], *, wall_s: float) -> dict[str, float]:
     """Seconds and money: of the whole training, and of the devices its trials had; 0 where no price is given."""
-    seconds = sum(trial.seconds for trial in trials)
+    seconds = sum(trial.seconds for trial in trials) * spec.train.workers
     cpu_s, gpu_s = seconds * spec.train.resources.cpus, seconds * spec.train.resources.gpus
     cost = (cpu_s * workspace.price_cpu_hour + gpu_s * workspace.price_gpu_hour) / 3600
     return {"wall_s": wall_s, "cpu_s": cpu_s, "gpu_s": gpu_s, "cost": cost}

@@ -80,9 +80,8 @@ def run_training(
         version = table.resolve(dataset)
         state = _new_sweep(spec, version, code=code, actor=actor, now_s=clock())
     champion = load_champion(store.champion(spec.name), spec, version, progress=progress)
-    order = TrainingOrder(
-        spec, workspace, store, tracking, version, code, champion, state, actor, clock, progress
-    )  # fmt: skip
+    told = (state, actor, clock, progress)
+    order = TrainingOrder(spec, workspace, store, tracking, version, code, champion, *told)
     with sweep_lock(workspace, state.sweep):
         return _train(order)
 

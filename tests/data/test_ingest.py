@@ -269,7 +269,7 @@ def test_a_null_share_above_the_limit_refuses_the_batch(raw: Path, workspace: Wo
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(raw: Path, workspace: Workspace) -> None:
-    with pytest.raises(SourceError, match=r"raw files: expected a folder with Parquet files, found nothing"):
+    with pytest.raises(SourceError, match=r"raw files: expected a folder with raw files, found nothing"):
         run(raw, workspace)
     raw.mkdir()
     with pytest.raises(SourceError, match=r"raw files: expected files named \*\.parquet, found none"):
@@ -425,6 +425,8 @@ def test_garbage_collected_while_an_ingest_runs_takes_nothing_of_it(raw: Path, w
         assert {i.kind for i in find_leftovers(catalog, lake, older_than_s=0, now_s=time.time() + 1)} == {
             "data",
             "quarantine",
+            "reports",
+            "statistics",
         }
         remove_leftovers(lake, find_leftovers(catalog, lake, older_than_s=600, now_s=time.time()))
 

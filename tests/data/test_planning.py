@@ -29,5 +29,6 @@ def test_the_files_are_those_of_pyiceberg_and_are_found_once_for_all_columns(
         assert [task.file.file_path for task in plan(table, snapshot_id)] == expected
     assert len(plan(table, ids[-1], GreaterThan("age", 5.0))) == 2
     source = PinnedDatasource(table, ids[-1])
-    assert source.apply_projection({"age": "age"}).plan_files is source.plan_files
+    planned = source.plan_files
+    assert source.apply_projection({"age": "age"}).plan_files is planned
     assert gc.isenabled()
