@@ -63,27 +63,39 @@ def run_training(
     """
     if not ray.is_initialized():
         raise ClusterError("a training needs Ray: call ray.init() first, or run it as a Ray job")
-    find_trainer(spec.train.trainer)
-    warm_up_workers(spec.train)
-    check_params(spec.train.trainer, spec.train.space)
-    param_space(spec.train.space)
-    tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake.rstrip('/')}/mlflow", clock=clock)
-    tracking.check()
+    tracking = _checked(spec, workspace, clock)
     store = Store(workspace.store)
     store.create()
-    table = DatasetTable.of(spec, workspace)
     if resume or sweep is not None:
-        state = find_sweep(Lake(workspace.lake), spec.name, sweep)
-        version = table.resolve(state.dataset if dataset == "latest" else dataset)
-        state.check(spec, version)
+        state, version = _sweep_to_resume(spec, workspace, sweep, dataset)
     else:
-        version = table.resolve(dataset)
+        version = DatasetTable.of(spec, workspace).resolve(dataset)
         state = _new_sweep(spec, version, code=code, actor=actor, now_s=clock())
     champion = load_champion(store.champion(spec.name), spec, version, progress=progress)
     told = (state, actor, clock, progress)
     order = TrainingOrder(spec, workspace, store, tracking, version, code, champion, *told)
     with sweep_lock(workspace, state.sweep):
         return _train(order)
+
+
+def _checked(spec: ModelSpec, workspace: Workspace, clock: Callable[[], float]) -> Tracking:
+    """Whatever can be found wrong before anything is started; the MLflow that answered."""
+    find_trainer(spec.train.trainer)
+    warm_up_workers(spec.train)
+    check_params(spec.train.trainer, spec.train.space)
+    param_space(spec.train.space)
+    tracking = Tracking(workspace.tracking, artifacts=f"{workspace.lake.rstrip('/')}/mlflow", clock=clock)
+    tracking.check()
+    return tracking
+
+
+def _sweep_to_resume(
+    spec: ModelSpec, workspace: Workspace, sweep: str | None, dataset: str
+) -> tuple[SweepState, DatasetVersion]:
+    state = find_sweep(Lake(workspace.lake), spec.name, sweep)
+    version = DatasetTable.of(spec, workspace).resolve(state.dataset if dataset == "latest" else dataset)
+    state.check(spec, version)
+    return state, version
 
 
 def _new_sweep(spec: ModelSpec, version: DatasetVersion, *, code: CodeVersion, actor: str, now_s: float) -> SweepState:

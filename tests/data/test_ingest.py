@@ -272,7 +272,7 @@ def test_a_folder_that_is_missing_or_empty_is_named(raw: Path, workspace: Worksp
     with pytest.raises(SourceError, match=r"raw files: expected a folder with raw files, found nothing"):
         run(raw, workspace)
     raw.mkdir()
-    with pytest.raises(SourceError, match=r"raw files: expected files named \*\.parquet, found none"):
+    with pytest.raises(SourceError, match=r"raw files: expected files named \*\.parquet, \*\.csv, .*found none"):
         run(raw, workspace)
 
 
