@@ -27,11 +27,11 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self.problems: list[str] = []
         self.reads = 0
-        self._dataset, self._stop = dataset, threading.Event()
+        self._dataset, self._ended = dataset, threading.Event()
 
     def run(self) -> None:
         rows_before = 0
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             version, table = self._dataset.resolve("latest"), self._dataset.load()
             assert table is not None
             names = table.scan(snapshot_id=int(version.snapshot_id)).to_arrow()["customer"].to_pylist()
@@ -43,7 +43,7 @@ class Reader(threading.Thread):
             time.sleep(0.02)
 
     def finish(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join(30)
 
 

@@ -34,8 +34,16 @@ class MlflowServer:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
         self._process = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
+        try:
+            self._await_answer()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _await_answer(self) -> None:
         deadline_s = time.monotonic() + _START_S
         while not self._answers():
+            assert self._process is not None
             assert self._process.poll() is None, "the MLflow server ended while starting"
             assert time.monotonic() < deadline_s, f"the MLflow server did not answer within {_START_S:g} s"
             time.sleep(0.2)
