@@ -18,7 +18,7 @@ LAYERS = (
     {"", "__version__"},  # the package itself
     {"errors", "verdict"},
     {"spec"},
-    {"rollout", "drift", "evaluation", "lake"},
+    {"rollout", "drift", "evaluation", "lake", "pixels"},
     {"data", "model", "tracking", "store", "alerting", "records", "prometheus"},
     {"train", "serve", "monitor"},
     {"control"},

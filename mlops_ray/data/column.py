@@ -6,20 +6,30 @@ from typing import Literal
 
 import pyarrow as pa
 from pyiceberg.schema import Schema
-from pyiceberg.types import BooleanType, DoubleType, IcebergType, LongType, NestedField, StringType, TimestamptzType
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DoubleType,
+    IcebergType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
 
 from mlops_ray.spec import FeatureRule, ModelSpec, Severity
 
 __all__ = ["Column", "Kind", "arrow_schema", "columns_of", "iceberg_schema"]
 
 # flag is a 0/1 label, text a unit, time a timestamp; the others are the spec's feature types
-Kind = Literal["float", "int", "bool", "category", "flag", "text", "time"]
+Kind = Literal["float", "int", "bool", "category", "image", "flag", "text", "time"]
 
 _ARROW: dict[Kind, pa.DataType] = {
     "float": pa.float64(),
     "int": pa.int64(),
     "bool": pa.bool_(),
     "category": pa.string(),
+    "image": pa.large_binary(),
     "flag": pa.int64(),
     "text": pa.string(),
     "time": pa.timestamp("us", tz="UTC"),
@@ -29,6 +39,7 @@ _ICEBERG: dict[Kind, IcebergType] = {
     "int": LongType(),
     "bool": BooleanType(),
     "category": StringType(),
+    "image": BinaryType(),
     "flag": LongType(),
     "text": StringType(),
     "time": TimestamptzType(),
@@ -79,8 +90,13 @@ def columns_of(spec: ModelSpec) -> tuple[Column, ...]:
     )
     unit = (Column(data.unit, "text", nullable=False, feature=False),) if data.unit else ()
     time = (Column(data.timestamp, "time", nullable=False, feature=False),) if data.timestamp else ()
-    label = Column(data.label, "flag" if spec.train.task == "binary" else "float", nullable=True, feature=False)
-    return (*unit, *time, *features, label)
+    return (*unit, *time, *features, _label(spec))
+
+
+def _label(spec: ModelSpec) -> Column:
+    if spec.data.classes is not None:  # by name: a number is taken for the name of a class
+        return Column(spec.data.label, "text", nullable=True, categories=spec.data.classes, feature=False)
+    return Column(spec.data.label, "flag" if spec.train.task == "binary" else "float", nullable=True, feature=False)
 
 
 def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from mlops_ray.data.column import Kind
+from mlops_ray.data.pictures import accepts_pictures, to_pictures
 from mlops_ray.data.text import parse_text
 
 __all__ = ["Converted", "accepts", "convert", "expected_types"]
@@ -45,6 +46,7 @@ _ACCEPTED: dict[Kind, tuple[str, Callable[[pa.DataType], bool]]] = {
     "int": ("int, or float with whole numbers", _is_number),
     "bool": ("bool, or int with 0 and 1", lambda t: pat.is_boolean(t) or pat.is_integer(t)),
     "category": ("string", _is_text),
+    "image": ("binary, a struct with the field bytes, or base64 text", lambda t: accepts_pictures(t) or _is_text(t)),
     "flag": ("bool, or int or float with 0 and 1", lambda t: pat.is_boolean(t) or _is_number(t)),
     "text": ("string or int", lambda t: _is_text(t) or pat.is_integer(t)),
     "time": ("timestamp, date, or string in ISO 8601", lambda t: pat.is_timestamp(t) or pat.is_date(t) or _is_text(t)),
@@ -74,6 +76,8 @@ def convert(values: pa.Array, kind: Kind) -> Converted:
         values = values.dictionary_decode()
     if kind == "time":
         return _to_time(values)
+    if kind == "image":
+        return Converted(*to_pictures(values))
     if kind in ("category", "text"):
         return Converted(values.cast(pa.string()), ())
     if _is_text(values.type):
@@ -90,6 +94,7 @@ _TARGET: dict[Kind, pa.DataType] = {
     "int": pa.int64(),
     "bool": pa.bool_(),
     "category": pa.string(),
+    "image": pa.large_binary(),
     "flag": pa.int64(),
     "text": pa.string(),
     "time": _TIME,

@@ -21,7 +21,7 @@ def profiled(columns: Iterable[Column], rows: pa.Table) -> list[ProfileColumn]:
     """The features as the drift check sees them; categories that the spec does not name are those of `rows`."""
     found = []
     for column in columns:
-        if not column.feature or column.name not in rows.column_names:
+        if not column.feature or column.kind == "image" or column.name not in rows.column_names:
             continue
         if column.kind == "category":
             vocabulary = column.categories or _frequent(rows[column.name])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.errors import ValidationError
-from mlops_ray.evaluation.metrics import SUMMARIES, check_rows, score
+from mlops_ray.evaluation.metrics import check_rows, score, summary_of
 from mlops_ray.spec import METRICS, Metric
 
 __all__ = ["Interval", "paired_difference"]
@@ -47,8 +47,8 @@ def paired_difference(
     Args:
         metric: which one; its direction is taken care of.
         labels: (n,), as for `score`.
-        candidate: predictions (n,) of the new model.
-        champion: predictions (n,) of the present one, for the same rows.
+        candidate: predictions (n,) or (n, classes) of the new model.
+        champion: predictions of the present one, for the same rows.
         seed: of the draws; the same seed gives the same interval.
 
     Draws that leave the metric undefined (one class only) are left out.
@@ -97,7 +97,7 @@ def _resampled(metric: Metric, labels: Array, predictions: Array) -> Resampled:
     """The metric as a function of weights, everything that the draws share computed once."""
     if metric == "auc":
         return _resampled_auc(labels, predictions)
-    summary = SUMMARIES[metric]
+    summary = summary_of(metric, predictions)
     terms = summary.terms(labels, predictions)
     return lambda weights: summary.combine(weights @ terms / len(labels))
 

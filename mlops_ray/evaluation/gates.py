@@ -66,8 +66,8 @@ def evaluate_gates(
         gates: of the spec; one gate may hold several conditions, each gets a result.
         task: decides which metrics are reported.
         labels: (n,).
-        candidate: predictions (n,).
-        champion: predictions (n,) of the champion for the same rows, or None when there is none.
+        candidate: predictions (n,), or (n, classes) of a multiclass task.
+        champion: predictions of the champion for the same rows, or None when there is none.
         seed: of the bootstrap.
 
     Any FAIL makes the report FAIL; all PASS, or no gates, make it PASS; otherwise it is INCONCLUSIVE.

@@ -69,7 +69,7 @@ class Bundle:
     uri: str
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Predictions (rows,) of an encoded matrix (rows, inputs), checked.
+        """Predictions of an encoded matrix (rows, width), checked: (rows,), or (rows, classes) of a multiclass model.
 
         Raises:
             PredictionError: the model raised, or answered with another shape or something not finite.
@@ -80,10 +80,11 @@ class Bundle:
             raise
         except Exception as error:  # a model is foreign code; the caller has a champion to fall back on
             raise PredictionError(f"model {self.uri}: raised {type(error).__name__}: {error}") from error
-        if answer.shape != (len(matrix),):
-            raise PredictionError(f"model {self.uri}: expected {len(matrix)} predictions, found shape {answer.shape}")
+        expected = (len(matrix), *self.signature.answer_shape)
+        if answer.shape != expected:
+            raise PredictionError(f"model {self.uri}: expected predictions {expected}, found shape {answer.shape}")
         if not np.isfinite(answer).all():
-            row = int(np.flatnonzero(~np.isfinite(answer))[0])
+            row = int(np.argwhere(~np.isfinite(answer))[0][0])
             raise PredictionError(f"model {self.uri}: expected finite predictions, found {answer[row]} in row {row}")
         return answer
 

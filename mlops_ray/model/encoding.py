@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import SchemaError
 from mlops_ray.model.signature import InputColumn, Signature
+from mlops_ray.pixels import decode_images
 from mlops_ray.spec import FeatureType
 
 __all__ = ["encode"]
@@ -18,18 +19,33 @@ Matrix = NDArray[np.float64]
 
 
 def encode(signature: Signature, table: pa.Table) -> Matrix:
-    """The inputs of `signature` from `table` as a C-contiguous (rows, inputs) matrix.
+    """The inputs of `signature` from `table` as a C-contiguous (rows, width) matrix.
 
     Numbers as they are; bool as 0 and 1; a category as its place in the vocabulary, as `len(categories)` when it is
-    not in it; null as NaN. Columns that the signature does not name are ignored.
+    not in it; null as NaN. Columns that the signature does not name are ignored. An encoded picture becomes its pixels,
+    0 to 255, row by row from the top left, the channels of a pixel beside each other.
 
     Raises:
-        SchemaError: a column is missing, or its type is not the one of the signature.
+        SchemaError: a column is missing, its type is not the one of the signature, or a picture cannot be read.
     """
+    if signature.image is not None:
+        return _pictures(signature.image, _values(signature.image, table))
     matrix = np.empty((table.num_rows, len(signature.inputs)), dtype=np.float64)
     for place, column in enumerate(signature.inputs):
         matrix[:, place] = _encode_column(column, _values(column, table))
     return matrix
+
+
+def _pictures(column: InputColumn, values: pa.Array) -> Matrix:
+    if not (pt.is_binary(values.type) or pt.is_large_binary(values.type)) or values.null_count:
+        found = "null" if values.null_count else values.type
+        raise SchemaError(f"column {column.name!r}: expected encoded pictures (binary) in every row, found {found}")
+    assert column.shape is not None
+    try:
+        pixels = decode_images(values.to_pylist(), column.shape)
+    except ValueError as error:
+        raise SchemaError(f"column {column.name!r}: {error}") from None
+    return pixels.reshape(len(pixels), -1).astype(np.float64)
 
 
 def _values(column: InputColumn, table: pa.Table) -> pa.Array:

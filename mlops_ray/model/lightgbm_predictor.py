@@ -54,7 +54,8 @@ class LightGBMPredictor:
         if self._single is not None and len(matrix) <= _ROW_BY_ROW:
             return self._single.predict(matrix)
         if not len(matrix):
-            return np.empty(0)
+            classes = self._booster.num_model_per_iteration()
+            return np.empty(0 if classes == 1 else (0, classes))
         return np.asarray(self._booster.predict(matrix, num_threads=self._threads), dtype=np.float64)
 
 

@@ -17,7 +17,9 @@ class Predictor(Protocol):
     """A model in memory; one thread at a time."""
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(rows, inputs) to (rows,): the probability of the positive class, or the value."""
+        """(rows, width) to (rows,): the probability of the positive class, or the value; of a multiclass task the
+        probabilities (rows, classes).
+        """
         ...
 
 

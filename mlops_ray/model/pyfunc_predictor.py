@@ -19,7 +19,8 @@ class PyfuncPredictor:
     """An MLflow model that is asked with a DataFrame of the signature's names and types, see `to_frame`.
 
     Taken as an answer: one number a row as DataFrame, Series, array or list; of a binary task also the two
-    probabilities of the classes 0 and 1, or several columns of which one is named `probability`. Refused: text,
+    probabilities of the classes 0 and 1, or several columns of which one is named `probability`; of a multiclass task a
+    column for each class. Refused: text,
     dictionaries, sparse matrices, other numbers of columns.
     """
 
@@ -60,7 +61,7 @@ class PyfuncPredictor:
             return numbers[:, 0]
         if numbers.ndim == 2 and numbers.shape[1] == 2 and self._signature.task == "binary":
             return numbers[:, 1]
-        return numbers  # whoever asked checks that it is (rows,)
+        return numbers  # whoever asked checks its shape
 
 
 def _numbers(answer: Any) -> NDArray[np.float64]:

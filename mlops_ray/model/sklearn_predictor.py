@@ -17,7 +17,7 @@ __all__ = ["SklearnPredictor"]
 
 
 class SklearnPredictor:
-    """An estimator, asked for the probability of class 1 or, in a regression, for the value.
+    """An estimator, asked for the probability of class 1, of each class or, in a regression, for the value.
 
     One that was fitted on a DataFrame gets `to_frame` of the rows, any other the matrix itself.
     """
@@ -25,7 +25,7 @@ class SklearnPredictor:
     def __init__(self, estimator: Any, signature: Signature, *, threads: int = 1) -> None:
         self._estimator = estimator
         self._signature = signature
-        self._positive = _positive_class(estimator) if signature.task == "binary" else None
+        self._wanted = _wanted_columns(estimator, signature)
         self._names = _fitted_names(estimator, signature)
         # a trainer's n_jobs=-1 would start as many threads for every request
         jobs = [name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"]
@@ -56,22 +56,28 @@ class SklearnPredictor:
         if matrix.ndim != 2 or matrix.shape[1] != inputs:
             raise PredictionError(f"expected a matrix (rows, {inputs}), found shape {matrix.shape}")
         rows = matrix if self._names is None else to_frame(self._signature, matrix)[self._names]
-        if self._positive is not None:
-            return np.asarray(self._estimator.predict_proba(rows)[:, self._positive], dtype=np.float64)
+        if self._wanted is not None:
+            return np.asarray(self._estimator.predict_proba(rows)[:, self._wanted], dtype=np.float64)
         answer = np.asarray(self._estimator.predict(rows), dtype=np.float64)
         return answer[:, 0] if answer.ndim == 2 and answer.shape[1] == 1 else answer
 
 
-def _positive_class(estimator: Any) -> int:
+def _wanted_columns(estimator: Any, signature: Signature) -> int | slice | None:
+    """Which probabilities are the answer; None where `predict` is asked."""
+    if signature.task == "regression":
+        return None
     if not hasattr(estimator, "predict_proba"):
         raise ModelError(
-            f"{type(estimator).__name__} has no predict_proba, which a binary task needs; "
+            f"{type(estimator).__name__} has no predict_proba, which a {signature.task} task needs; "
             "wrap it in sklearn.calibration.CalibratedClassifierCV"
         )
     classes = [float(label) for label in estimator.classes_]
-    if classes != [0.0, 1.0]:
-        raise ModelError(f"{type(estimator).__name__}: expected the classes 0 and 1, found {_listed(classes)}")
-    return 1
+    expected = [float(code) for code in range(len(signature.classes) or 2)]
+    if classes != expected:
+        raise ModelError(
+            f"{type(estimator).__name__}: expected the classes {_listed(expected)}, found {_listed(classes)}"
+        )
+    return slice(None) if signature.classes else 1
 
 
 def _fitted_names(estimator: Any, signature: Signature) -> list[str] | None:

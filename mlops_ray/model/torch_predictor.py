@@ -29,7 +29,7 @@ _Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class TorchPredictor:
-    """An exported module that maps a float64 tensor (rows, inputs), NaN where missing, to one (rows,).
+    """An exported module that maps a float64 tensor (rows, inputs), NaN where missing, to (rows,) or (rows, classes).
 
     `autocast` lets torch use that precision where it considers it safe, which changes the answers in their third digit.
     """

@@ -50,7 +50,7 @@ class TrainedModel:
 
     @classmethod
     def torch(cls, program: Any, *, autocast: Autocast | None = None) -> Self:
-        """A `torch.export.ExportedProgram` that maps float64 (rows, inputs), NaN where missing, to (rows,).
+        """A `torch.export.ExportedProgram` from float64 (rows, width), NaN where missing, to (rows[, classes]).
 
         `autocast`: on CUDA the program runs in this precision where torch considers that safe. Its answers differ from
         those of the trainer by up to about 1 % then, so it is never done unasked.
@@ -65,7 +65,7 @@ class TrainedModel:
 
     @classmethod
     def sklearn(cls, estimator: Any) -> Self:
-        """A fitted scikit-learn estimator or pipeline; `predict_proba` answers a binary task, `predict` a regression.
+        """A fitted scikit-learn estimator or pipeline; `predict` answers a regression, `predict_proba` the other tasks.
 
         It was fitted on the matrices of the `TrialContext`, or on `mlops_ray.model.frame.to_frame` of them. Loading it
         unpickles, which runs code: that happens only with a file that has the digest its bundle was registered with.

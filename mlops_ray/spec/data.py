@@ -20,7 +20,7 @@ from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql, literal_
 
 __all__ = ["Checks", "Data", "Distribution", "Feature", "FeatureType", "ForeignKey"]
 
-FeatureType = Literal["float", "int", "bool", "category"]
+FeatureType = Literal["float", "int", "bool", "category", "image"]
 # What the engine that checks batches (RE2) does not have.
 _NOT_IN_RE2 = re.compile(r"\(\?(?:=|!|<=|<!|\(|>)|\\[1-9]|\(\?P=")
 
@@ -36,7 +36,7 @@ def _batch_severity(value: Any) -> Any:
 class Feature(Section):
     """One input column of the model. `tenure: int` in YAML is short for `tenure: {type: int}`."""
 
-    type: FeatureType = Field(description="float, int, bool or category (a string)")
+    type: FeatureType = Field(description="float, int, bool, category (a string) or image (an encoded picture)")
     min: float | None = Field(None, description="smallest value allowed")
     max: float | None = Field(None, description="largest value allowed")
     categories: tuple[str, ...] | None = Field(
@@ -45,6 +45,11 @@ class Feature(Section):
     regex: str | None = Field(
         None, min_length=1, description="RE2 pattern that is found in every value; ^ and $ make it the whole value"
     )
+    height: int | None = Field(
+        None, ge=1, le=4096, description="of an image, in pixels; larger or smaller ones are resized"
+    )
+    width: int | None = Field(None, ge=1, le=4096, description="of an image, in pixels")
+    channels: Literal[1, 3] = Field(3, description="of an image: 1 is grey, 3 is red, green and blue")
     max_null_share: float = Field(
         0.0, ge=0, le=1, description="share of nulls a batch may have; above 0 the model also takes null at serving"
     )
@@ -59,7 +64,7 @@ class Feature(Section):
 
     @model_validator(mode="after")
     def _bounds_fit_the_type(self) -> Self:
-        if self.type in ("bool", "category") and (self.min is not None or self.max is not None):
+        if self.type in ("bool", "category", "image") and (self.min is not None or self.max is not None):
             raise ValueError(f"min and max are for float and int features, not for type {self.type}")
         if self.categories is not None and self.type != "category":
             raise ValueError(f"categories are for features of type category, not {self.type}")
@@ -68,6 +73,19 @@ class Feature(Section):
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min ({self.min:g}) must not be above max ({self.max:g})")
         check_severities(self.severity, FEATURE_RULES)
+        return self
+
+    @model_validator(mode="after")
+    def _an_image_has_a_size(self) -> Self:
+        sizes = (self.height, self.width)
+        if self.type != "image":
+            if sizes != (None, None) or "channels" in self.model_fields_set:
+                raise ValueError(f"height, width and channels are for features of type image, not {self.type}")
+            return self
+        if None in sizes:
+            raise ValueError("a feature of type image needs height and width, in pixels, as the model is to see it")
+        if self.nullable:
+            raise ValueError("a feature of type image is there in every row: expected max_null_share 0")
         return self
 
     @field_validator("regex")
@@ -188,6 +206,9 @@ class Data(Section):
         None, pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", description="Iceberg table; mlops.<name> by default"
     )
     label: str = Field(min_length=1, description="column to predict; null means not known yet")
+    classes: tuple[str, ...] | None = Field(
+        None, min_length=2, max_length=10_000, description="values of the label of a multiclass task, as text, in order"
+    )
     unit: str | None = Field(None, description="column that says whom a row is about; keeps a user on one version")
     timestamp: str | None = Field(None, description="column with the time of a row")
     features: Mapping[
@@ -204,6 +225,21 @@ class Data(Section):
             if column is not None and column in self.features:
                 raise ValueError(f"column {column!r} is the {role} and cannot also be a feature")
         return self
+
+    @model_validator(mode="after")
+    def _an_image_is_alone(self) -> Self:
+        images = [name for name, feature in self.features.items() if feature.type == "image"]
+        if images and len(self.features) > 1:
+            raise ValueError(f"feature {images[0]!r} is an image, and has to be the only feature")
+        return self
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name in classes or () if (classes or ()).count(name) > 1]
+        if twice or "" in (classes or ()):
+            raise ValueError(f"expected different classes that have a name, found {(twice or [''])[0]!r}")
+        return classes
 
     @model_validator(mode="after")
     def _sql_goes_with_its_source(self) -> Self:
@@ -232,6 +268,11 @@ class Data(Section):
             if name not in self.features:
                 raise ValueError(f"checks.distribution names {name!r}, which is no feature of data.features")
         return self
+
+    @property
+    def image(self) -> str | None:
+        """The feature that is an image, if the model is one of images."""
+        return next((name for name, feature in self.features.items() if feature.type == "image"), None)
 
     @property
     def columns(self) -> tuple[str, ...]:

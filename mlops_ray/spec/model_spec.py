@@ -57,9 +57,37 @@ class ModelSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _classes_go_with_the_task(self) -> Self:
+        multiclass = self.train.task == "multiclass"
+        if multiclass and self.data.classes is None:
+            raise ValueError("train.task is 'multiclass', but data.classes does not list the values of the label")
+        if not multiclass and self.data.classes is not None:
+            raise ValueError(f"data.classes is for train.task 'multiclass', found {self.train.task!r}")
+        if multiclass and self.data.checks.max_leakage is not None:
+            raise ValueError("data.checks.max_leakage is not there for train.task 'multiclass'; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _the_trainer_takes_the_features(self) -> Self:
+        trainer, image = self.train.trainer, self.data.image
+        if trainer == "torchvision" and image is None:
+            raise ValueError("train.trainer 'torchvision' needs a feature of type image in data.features")
+        if trainer in ("lightgbm", "torch") and image is not None:
+            raise ValueError(
+                f"feature {image!r} is an image, which train.trainer {trainer!r} does not take; use torchvision"
+            )
+        if trainer == "torchvision" and self.train.task == "regression":
+            raise ValueError("train.trainer 'torchvision' is for the tasks binary and multiclass, found 'regression'")
+        return self
+
+    @model_validator(mode="after")
     def _outcomes_fit_the_task(self) -> Self:
         primary = [self.rollout.ab.primary] if self.rollout.ab is not None else []
-        unfit = {"binary": (), "regression": ("error", "log_loss")}.get(self.train.task, ())
+        unfit = {
+            "binary": (),
+            "multiclass": ("log_loss", "squared_error", "absolute_error", "label"),
+            "regression": ("error", "log_loss"),
+        }.get(self.train.task, ())
         for outcome in (*self.rollout.analysis.outcomes, *primary):
             if outcome.of in unfit:
                 raise ValueError(f"outcome {outcome.name!r}: {outcome.of} is not for task {self.train.task!r}")

@@ -20,11 +20,12 @@ __all__ = [
     "Train",
 ]
 
-Task = Literal["binary", "regression"]
+Task = Literal["binary", "multiclass", "regression"]
 Metric = Literal["auc", "log_loss", "accuracy", "brier", "f1", "rmse", "mae", "r2"]
 # task -> metric -> whether larger is better
 METRICS: Mapping[str, Mapping[str, bool]] = {
     "binary": {"auc": True, "log_loss": False, "accuracy": True, "brier": False, "f1": True},
+    "multiclass": {"accuracy": True, "log_loss": False, "f1": True},  # f1: mean over the classes
     "regression": {"rmse": False, "mae": False, "r2": True},
 }
 
@@ -51,8 +52,8 @@ class Train(Section):
     task: Task = "binary"
     trainer: str = Field(
         "lightgbm",
-        pattern=r"^(lightgbm|torch|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-        description="lightgbm, torch, or your own package.module:function",
+        pattern=r"^(lightgbm|torch|torchvision|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="lightgbm, torch, torchvision (images), or your own package.module:function",
     )
     space: Mapping[str, SearchDimension] = Field(
         default_factory=dict,

@@ -18,7 +18,13 @@ _LOADER = "mlops_ray.model.pyfunc"
 _BUNDLE = "bundle"
 _EXAMPLE = "input_example.json"
 
-_TYPES: dict[FeatureType, str] = {"float": "double", "int": "long", "bool": "boolean", "category": "string"}
+_TYPES: dict[FeatureType, str] = {
+    "float": "double",
+    "int": "long",
+    "bool": "boolean",
+    "category": "string",
+    "image": "binary",
+}
 
 
 def write_model_folder(
@@ -32,7 +38,7 @@ def write_model_folder(
     mlflow = quiet_mlflow()
     shutil.copytree(bundle, folder / _BUNDLE)
     model = mlflow.models.Model(signature=_signature(inputs), **identity)
-    if all(column.examples for column in inputs):
+    if all(column.examples and column.type != "image" for column in inputs):
         (folder / _EXAMPLE).write_text(json.dumps(_example(inputs)), encoding="utf-8")
         model.saved_input_example_info = {
             "artifact_path": _EXAMPLE,

@@ -15,6 +15,8 @@ from mlops_ray.store import ModelVersionRecord
 
 __all__ = ["Champion", "load_champion"]
 
+_NUMBERS = 2**23  # of a matrix of pixels at a time
+
 
 @dataclass(frozen=True)
 class Champion:
@@ -24,13 +26,16 @@ class Champion:
     bundle: Bundle
 
     def predictions(self, rows: pa.Table) -> NDArray[np.float64]:
-        """Predictions (rows,) for holdout rows as they were read.
+        """Predictions (rows,) or (rows, classes) for holdout rows as they were read, which may be pictures.
 
         Raises:
             GateError: a column the champion takes is missing, of another type, or the champion fails on the rows.
         """
         try:
-            return self.bundle.predict(encode(self.bundle.signature, rows))
+            signature = self.bundle.signature
+            step = max(1, _NUMBERS // signature.width) if signature.image is not None else max(1, rows.num_rows)
+            parts = [rows.slice(start, step) for start in range(0, max(1, rows.num_rows), step)]
+            return np.concatenate([self.bundle.predict(encode(signature, part)) for part in parts])
         except (SchemaError, ModelError) as error:
             raise GateError(f"champion (version {self.version}) cannot be compared on the holdout: {error}") from error
 
@@ -62,5 +67,7 @@ def load_champion(
 def _misfit(bundle: Bundle, spec: ModelSpec, dataset: DatasetVersion) -> str | None:
     if bundle.signature.task != spec.train.task:
         return f"its task is {bundle.signature.task}, the spec's {spec.train.task}"
+    if bundle.signature.classes != (spec.data.classes or ()):
+        return "its classes are not those of data.classes"
     missing = [name for name in bundle.signature.names if name not in dataset.schema]
     return f"it takes column {missing[0]!r}, which the dataset does not have" if missing else None

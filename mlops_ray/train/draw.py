@@ -14,6 +14,7 @@ Numbers = Mapping[str, Any]
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9822b", "#9aa0a6"
 _MOST_FEATURES = 25
 _MOST_TICKS = 8
+_MOST_NUMBERED = 15  # classes whose counts are written into a confusion matrix
 
 
 def _png(draw: Callable[[Any, Numbers], None], size: tuple[float, float] = (7.0, 4.5)) -> Callable[[Numbers], bytes]:
@@ -76,19 +77,25 @@ def _confusion(axes: Any, numbers: Numbers) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.grid(visible=False)
     places = range(len(counts))
+    few = len(counts) <= _MOST_NUMBERED
     for row in places:
-        for column in places:
+        for column in places if few else ():
             axes.text(
                 column,
                 row,
-                f"{int(counts[row, column]):,}\n{shares[row, column]:.1%}",
+                f"{int(counts[row, column]):,}\n{shares[row, column]:.0%}"
+                if len(counts) > 2
+                else f"{int(counts[row, column]):,}\n{shares[row, column]:.1%}",
                 ha="center",
                 va="center",
+                fontsize=10 if len(counts) <= 4 else 5.5,
                 color="white" if shares[row, column] > 0.6 else "black",
             )
-    axes.set_xticks(places, numbers["labels"])
-    axes.set_yticks(places, numbers["labels"])
-    axes.set(title=f"Holdout, cut at {numbers['cut']:g}; shares are of the label", xlabel="predicted", ylabel="label")
+    names = [_short(name, 14) for name in numbers["labels"]]
+    axes.set_xticks(places, names, rotation=0 if len(names) <= 4 else 45)
+    axes.set_yticks(places, names)
+    how = "the likeliest class" if numbers["cut"] is None else f"cut at {numbers['cut']:g}"
+    axes.set(title=f"Holdout, {how}; shares are of the label", xlabel="predicted", ylabel="label")
 
 
 def _roc(axes: Any, numbers: Numbers) -> None:

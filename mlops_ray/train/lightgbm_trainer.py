@@ -19,7 +19,7 @@ from mlops_ray.train.trial_context import TrialContext
 
 __all__ = ["check_lightgbm_params", "train_lightgbm"]
 
-_OBJECTIVES: dict[Task, str] = {"binary": "binary", "regression": "regression"}
+_OBJECTIVES: dict[Task, str] = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 # metrics LightGBM computes itself, in its threads; the others come from mlops_ray.evaluation
 _NATIVE: dict[Metric, str] = {"auc": "auc", "log_loss": "binary_logloss", "rmse": "rmse", "mae": "l1"}
 _PATIENCE = "early_stopping_rounds"
@@ -41,7 +41,9 @@ def train_lightgbm(context: TrialContext) -> TrainedModel:
     """
     params = dict(context.params)
     patience = int(params.pop(_PATIENCE, min(50, max(10, context.max_iterations // 5))))
-    native = _NATIVE.get(context.metric)
+    native = (
+        "multi_logloss" if context.metric == "log_loss" and context.signature.classes else _NATIVE.get(context.metric)
+    )
     params = _parameters(context, params, native)
     train, valid = _datasets(context, params)
     booster = lightgbm.train(
@@ -95,6 +97,8 @@ def _parameters(context: TrialContext, params: dict[str, Any], native: str | Non
         "force_row_wise": True,  # deterministic wants one of the two layouts fixed
         "verbose": -1,
     }
+    if context.signature.classes:
+        fixed |= {"num_class": len(context.signature.classes)}
     if context.network:
         fixed |= {"tree_learner": "data", "pre_partition": True, **context.network}
     return {**defaults, **params, **fixed}

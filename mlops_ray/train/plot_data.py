@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = [
     "calibration",
     "confusion",
+    "confusion_of_classes",
     "curves",
     "parallel",
     "permutation_drop",
@@ -43,6 +44,17 @@ def confusion(labels: Array, predictions: Array) -> dict[str, Any]:
     predicted = predictions >= 0.5
     counts = [[int(((labels == a) & (predicted == b)).sum()) for b in (0, 1)] for a in (0, 1)]
     return {"cut": 0.5, "labels": ["0", "1"], "counts": counts}
+
+
+def confusion_of_classes(labels: Array, predictions: Array, classes: Sequence[str]) -> dict[str, Any]:
+    """Rows by label and by the likeliest of the probabilities (n, classes).
+
+    >>> confusion_of_classes(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b"))["counts"]
+    [[1, 0], [1, 0]]
+    """
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(counts, (labels.astype(np.int64), predictions.argmax(axis=1)), 1)
+    return {"cut": None, "labels": list(classes), "counts": counts.tolist()}
 
 
 def roc(labels: Array, predictions: Array) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Evidence:
     train: Train
     signature: Signature
     holdout: Part
-    predictions: NDArray[np.float64]  # (rows,) of the holdout
+    predictions: NDArray[np.float64]  # (rows,) or (rows, classes) of the holdout
     model: TrainedModel
     predictor: Predictor
     trials: Sequence[TrialLog]
@@ -60,7 +60,7 @@ def _importance(evidence: Evidence) -> Mapping[str, Any] | None:
         booster = lightgbm.Booster(model_str=evidence.model.files[LIGHTGBM_FILE].decode())
         return plot_data.ranked(names, booster.feature_importance("gain").tolist(), kind="gain")
     x, y = evidence.holdout.x[:_PERMUTED_ROWS], evidence.holdout.y[:_PERMUTED_ROWS]
-    if x.ndim != 2 or x.shape[1] > _PERMUTED_COLUMNS:
+    if evidence.holdout.pictures is not None or x.shape[1] > _PERMUTED_COLUMNS:
         return None
     metric, maximize = evidence.train.metric, evidence.train.maximize
     drops = plot_data.permutation_drop(
@@ -70,6 +70,13 @@ def _importance(evidence: Evidence) -> Mapping[str, Any] | None:
         seed=evidence.train.seed,
     )
     return plot_data.ranked(names, drops, kind=f"{metric} lost when the column is shuffled")
+
+
+def _confusion(evidence: Evidence) -> Mapping[str, Any] | None:
+    y, predictions = evidence.holdout.y, evidence.predictions
+    if evidence.train.task == "multiclass":
+        return plot_data.confusion_of_classes(y, predictions, evidence.signature.classes)
+    return plot_data.confusion(y, predictions) if evidence.train.task == "binary" else None
 
 
 def _of_task(
@@ -89,7 +96,7 @@ def _search(evidence: Evidence) -> Mapping[str, Any] | None:
 _PLOTS: Mapping[str, Callable[[Evidence], Mapping[str, Any] | None]] = {
     "learning_curves": lambda evidence: plot_data.curves(evidence.trials) | {"metric": evidence.train.metric},
     "feature_importance": _importance,
-    "confusion_matrix": _of_task("binary", plot_data.confusion),
+    "confusion_matrix": _confusion,
     "roc": _of_task("binary", plot_data.roc),
     "precision_recall": _of_task("binary", plot_data.precision_recall),
     "calibration": _of_task("binary", plot_data.calibration),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.data import report_files
-from mlops_ray.drift import Column, ReferenceProfile, build_reference
+from mlops_ray.drift import ReferenceProfile, build_reference
 from mlops_ray.evaluation import GateReport, evaluate_gates
 from mlops_ray.lake import Lake
 from mlops_ray.model import Manifest, Predictor, build_probe, publish_bundle, write_bundle
@@ -19,7 +19,7 @@ from mlops_ray.train.model_card import CardFacts, model_card
 from mlops_ray.train.plots import Evidence, write_plots
 from mlops_ray.train.run_record import costs, environment, run_section, sources
 from mlops_ray.train.sweep import SweepResult
-from mlops_ray.train.training_data import TrainingData
+from mlops_ray.train.training_data import TrainingData, predictions_of
 from mlops_ray.train.training_order import TrainingOrder
 from mlops_ray.train.trial import load_model
 
@@ -40,7 +40,7 @@ def register_winner(order: TrainingOrder, data: TrainingData, result: SweepResul
         folder = Path(name)
         bundle = folder / "bundle"
         predictor = load_model(result.model, folder / "model", signature=data.signature)
-        predictions = np.asarray(predictor.predict(data.holdout.x), dtype=np.float64)
+        predictions = predictions_of(predictor.predict, data.holdout, data.signature)
         report, manifest = _judge(order, data, result, predictor=predictor, predictions=predictions, folder=bundle)
         uri = publish_bundle(bundle, Lake(order.workspace.lake), order.spec.name)
         training = _made_how(order, result, manifest)
@@ -158,8 +158,9 @@ def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest) -> 
 
 def _reference(data: TrainingData, predictions: NDArray[np.float64]) -> ReferenceProfile:
     """Features as the model was trained on them; predictions on rows it was not trained on, as in production."""
-    features = build_reference(data.signature.columns(), data.in_time)
-    prediction = build_reference([Column("prediction", "numeric", ())], predictions[:, None])
+    signature = data.signature
+    features = build_reference(signature.columns(), data.in_time)
+    prediction = build_reference([signature.prediction_column()], signature.condensed(predictions)[:, None])
     return ReferenceProfile(rows=features.rows, features=(*features.features, *prediction.features))
 
 

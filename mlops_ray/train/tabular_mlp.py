@@ -17,8 +17,9 @@ class TabularMLP(nn.Module):
     """Embeddings for categories, standardised numbers with a flag where some are missing, then dense layers.
 
     `encode` takes float64 (rows, inputs) as `mlops_ray.model.encode` makes them, and what it gives never changes while
-    the net learns; `forward` makes raw scores (rows,) of it, `predictions` does both, through a sigmoid for a binary
-    task and in the label's unit for a regression. A number missing in no training row counts as their mean.
+    the net learns; `forward` makes raw scores of it, (rows,) or (rows, classes); `predictions` does both, through a
+    sigmoid for a binary task, a softmax for a multiclass one, in the label's unit for a regression. A number missing
+    in no training row counts as their mean.
     """
 
     numeric: Tensor
@@ -41,6 +42,7 @@ class TabularMLP(nn.Module):
         """Learn scales from `matrix` and `labels`; with `flag_all` the layers do not depend on which rows these are."""
         super().__init__()
         self.binary = signature.task == "binary"
+        self.classes = len(signature.classes)
         self.categorical = list(signature.categorical)
         numeric = [i for i in range(len(signature.inputs)) if i not in self.categorical]
         # a plain attribute when empty: torch.export cannot save tensors without elements
@@ -53,7 +55,7 @@ class TabularMLP(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], self.classes or 1))
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Numbers and flags float32 (rows, n), and codes of the categories int64 (rows, categories)."""
@@ -66,22 +68,26 @@ class TabularMLP(nn.Module):
         return numbers, torch.stack(codes, dim=1) if codes else none.long()
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """Raw scores (rows,) for what `encode` gave."""
+        """Raw scores (rows,) or (rows, classes) for what `encode` gave."""
         embedded = [embedding(codes[:, i]) for i, embedding in enumerate(self.embeddings)]
-        answer: Tensor = self.layers(torch.cat([numbers, *embedded], dim=1)).squeeze(1)
-        return answer
+        answer: Tensor = self.layers(torch.cat([numbers, *embedded], dim=1))
+        return answer if self.classes else answer.squeeze(1)
 
     def predictions(self, rows: Tensor) -> Tensor:
-        """Predictions (rows,) in float64."""
+        """Predictions (rows,) or (rows, classes) in float64."""
         return self.answers(self(*self.encode(rows)))
 
     def answers(self, raw: Tensor) -> Tensor:
-        """Raw scores as predictions (rows,) in float64."""
+        """Raw scores as predictions in float64."""
         raw = raw.double()
+        if self.classes:
+            return torch.softmax(raw, dim=1)
         return torch.sigmoid(raw) if self.binary else raw * self.label_std + self.label_mean
 
     def targets(self, labels: Tensor) -> Tensor:
-        """Labels as `forward` is to meet them: standardised in a regression."""
+        """Labels as `forward` is to meet them: standardised in a regression, places of classes as int64."""
+        if self.classes:
+            return labels.long()
         return (labels if self.binary else (labels - self.label_mean) / self.label_std).float()
 
     def _keep(self, name: str, values: Tensor) -> None:

@@ -88,7 +88,7 @@ class _Fit:
         # it gives every worker the first one's weights, and what that learnt of the numbers' scales
         self._shared = DistributedDataParallel(net) if context.workers > 1 else net
         self._step = torch.compile(self._shared) if params.compile else self._shared
-        self._loss: nn.Module = nn.BCEWithLogitsLoss() if net.binary else nn.MSELoss()
+        self._loss = _loss_of(net)
         self._optimizer = torch.optim.AdamW(
             net.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
@@ -183,6 +183,12 @@ class _Fit:
         return torch.tensor(values, dtype=torch.float64, device=self._device)
 
 
+def _loss_of(net: TabularMLP) -> nn.Module:
+    if net.classes:
+        return nn.CrossEntropyLoss()
+    return nn.BCEWithLogitsLoss() if net.binary else nn.MSELoss()
+
+
 class _Predictions(nn.Module):
     """`predictions` as the forward that is exported."""
 
@@ -191,7 +197,7 @@ class _Predictions(nn.Module):
         self.net = net
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(rows, inputs) to (rows,)."""
+        """(rows, inputs) to (rows,) or (rows, classes)."""
         return self.net.predictions(rows)
 
 

@@ -1,7 +1,8 @@
 """One dataset version as matrices: checked, encoded once, and split so that the holdout stays untouched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
@@ -11,19 +12,33 @@ from numpy.typing import NDArray
 from mlops_ray.errors import SchemaError, ValidationError
 from mlops_ray.evaluation import holdout_mask, newest_mask
 from mlops_ray.model import PROBE_ROWS, Signature, encode, signature_of
-from mlops_ray.spec import ModelSpec, Task
+from mlops_ray.spec import ModelSpec
 
-__all__ = ["Part", "TrainingData", "prepare"]
+__all__ = ["Part", "TrainingData", "predictions_of", "prepare"]
 
 Mask = NDArray[np.bool_]
+Matrix = NDArray[np.float64]
+
+_NUMBERS = 2**23  # of a matrix of pixels at a time: 64 MiB
+_PROFILED = 20_000  # pictures that a reference is made of, at most
 
 
 @dataclass(frozen=True)
 class Part:
     """Rows for one purpose."""
 
-    x: NDArray[np.float64]  # (rows, inputs)
-    y: NDArray[np.float64]  # (rows,)
+    x: Matrix  # (rows, inputs); of pictures (rows, 0), because their pixels may be too many to have at once
+    y: Matrix  # (rows,); of a multiclass task the places of the classes
+    pictures: pa.Table | None = None  # of a model of images: the encoded pictures, one column
+
+    def chunks(self, signature: Signature) -> Iterator[Matrix]:
+        """The encoded rows (n, width) in order, in as many pieces as memory needs."""
+        if self.pictures is None:
+            yield self.x
+            return
+        step = max(1, _NUMBERS // signature.width)
+        for start in range(0, self.pictures.num_rows, step):
+            yield encode(signature, self.pictures.slice(start, step))
 
 
 @dataclass(frozen=True)
@@ -36,9 +51,14 @@ class TrainingData:
     holdout: Part
     holdout_rows: pa.Table  # the holdout as it was read, for a champion with other features
     probe_rows: pa.Table  # up to 1,000 training rows as they were read, from all over them
-    in_time: NDArray[np.float64]  # training and validation rows (rows, inputs), oldest first where time is known
+    in_time: Matrix  # training and validation rows as `Signature.profiled` has them, oldest first where time is known
     unlabelled: int  # rows left out because their label is not known yet
     holdout_overlap: float = 0.0  # share of holdout rows whose features are those of a row outside of it
+
+
+def predictions_of(predict: Callable[[Matrix], Matrix], part: Part, signature: Signature) -> Matrix:
+    """Predictions of all rows of a part, in bounded memory where they are pictures."""
+    return np.concatenate([np.asarray(predict(rows), dtype=np.float64) for rows in part.chunks(signature)])
 
 
 def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
@@ -58,17 +78,19 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
     rows, labels = _newest(spec, rows, labels[known])
     _check(spec, rows, labels)
     signature = signature_of(spec, rows)
-    matrix = encode(signature, rows)
+    matrix = encode(signature, rows) if signature.image is None else np.empty((rows.num_rows, 0))
     held_out = _mask(spec, rows, spec.train.holdout.fraction, "holdout")
     rest = np.flatnonzero(~held_out)
     validation = _mask(spec, rows.take(pa.array(rest)), spec.train.validation_fraction, "validation")
-    parts = {
-        "training": Part(matrix[rest[~validation]], labels[rest[~validation]]),
-        "validation": Part(matrix[rest[validation]], labels[rest[validation]]),
-        "holdout": Part(matrix[held_out], labels[held_out]),
+    places = {
+        "training": rest[~validation],
+        "validation": rest[validation],
+        "holdout": np.flatnonzero(held_out),
     }
-    _check_parts(spec.train.task, parts)
-    overlap = _overlap(matrix, held_out)
+    pictures = None if signature.image is None else rows.select([signature.image.name])
+    parts = {name: _part(matrix, labels, pictures, chosen) for name, chosen in places.items()}
+    _check_parts(spec, parts)
+    overlap = _overlap(matrix if pictures is None else pictures, held_out)
     _check_overlap(spec, overlap)
     return TrainingData(
         signature=signature,
@@ -77,22 +99,46 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
         holdout=parts["holdout"],
         holdout_rows=rows.filter(pa.array(held_out)),
         probe_rows=rows.take(pa.array(_spread(rest[~validation], PROBE_ROWS))),
-        in_time=matrix[rest[_oldest_first(spec, rows.take(pa.array(rest)))]],
+        in_time=_in_time(signature, matrix, pictures, rest[_oldest_first(spec, rows.take(pa.array(rest)))]),
         unlabelled=int((~known).sum()),
         holdout_overlap=overlap,
     )
 
 
-def _labels(spec: ModelSpec, table: pa.Table) -> NDArray[np.float64]:
+def _part(matrix: Matrix, labels: Matrix, pictures: pa.Table | None, places: NDArray[np.int64]) -> Part:
+    return Part(matrix[places], labels[places], None if pictures is None else pictures.take(pa.array(places)))
+
+
+def _in_time(signature: Signature, matrix: Matrix, pictures: pa.Table | None, places: NDArray[np.int64]) -> Matrix:
+    if pictures is None:
+        return matrix[places]
+    chosen = Part(matrix[:0], matrix[:0, 0], pictures.take(pa.array(_spread(places, _PROFILED))))
+    return np.concatenate([signature.profiled(rows) for rows in chosen.chunks(signature)])
+
+
+def _labels(spec: ModelSpec, table: pa.Table) -> Matrix:
     column = table[spec.data.label]
     kind = column.type
+    if spec.data.classes is not None:
+        return _codes(spec, column)
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise SchemaError(f"label {spec.data.label!r}: expected numbers or bool, found {kind}")
     numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
     return np.asarray(numbers.to_numpy(), dtype=np.float64)
 
 
-def _check(spec: ModelSpec, rows: pa.Table, labels: NDArray[np.float64]) -> None:
+def _codes(spec: ModelSpec, column: pa.ChunkedArray) -> Matrix:
+    """Places of the classes, NaN where there is no label."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise SchemaError(f"label {spec.data.label!r}: expected text, the name of a class, found {column.type}")
+    codes = pc.index_in(column.cast(pa.string()), pa.array(spec.data.classes, pa.string()))
+    strange = column.filter(pc.and_(column.is_valid(), codes.is_null()))
+    if len(strange):
+        raise ValidationError(f"label {spec.data.label!r}: expected one of data.classes, found {strange[0].as_py()!r}")
+    return np.asarray(pc.fill_null(pc.cast(codes, pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _check(spec: ModelSpec, rows: pa.Table, labels: Matrix) -> None:
     if not rows.num_rows:
         raise ValidationError(f"{spec.table}: expected rows with a label, found none")
     if spec.train.task == "binary":
@@ -107,7 +153,8 @@ def _check(spec: ModelSpec, rows: pa.Table, labels: NDArray[np.float64]) -> None
         raise ValidationError(f"feature {empty[0]!r}: expected values, found null in all {rows.num_rows:,} rows")
 
 
-def _check_parts(task: Task, parts: Mapping[str, Part]) -> None:
+def _check_parts(spec: ModelSpec, parts: Mapping[str, Part]) -> None:
+    task = spec.train.task
     for name, part in parts.items():
         if not len(part.y):
             raise ValidationError(f"the {name} part has no rows; use more rows or another fraction")
@@ -115,14 +162,20 @@ def _check_parts(task: Task, parts: Mapping[str, Part]) -> None:
             raise ValidationError(
                 f"the {name} part has {len(part.y):,} rows of one class only; use more rows or another split"
             )
+    unknown = set(range(len(spec.data.classes or ()))) - set(parts["training"].y.tolist())
+    if unknown and spec.data.classes is not None:
+        raise ValidationError(f"class {spec.data.classes[min(unknown)]!r} is in no training row; use more rows")
 
 
-def _overlap(matrix: NDArray[np.float64], held_out: Mask) -> float:
+def _overlap(rows: Matrix | pa.Table, held_out: Mask) -> float:
     """Split by row equal rows go together; split by unit or time they may be on both sides."""
     # Iceberg comes with it, which a trial's worker has no use for
     from mlops_ray.data.hashing import combined, hash_numbers
 
-    keys = combined(hash_numbers(pa.array(np.ascontiguousarray(column))) for column in matrix.T)
+    if isinstance(rows, pa.Table):
+        keys = np.array(_digests(rows[rows.column_names[0]]))
+    else:
+        keys = combined(hash_numbers(pa.array(np.ascontiguousarray(column))) for column in rows.T)
     return float(np.isin(keys[held_out], keys[~held_out]).mean())
 
 
@@ -152,13 +205,20 @@ def _spread(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 def _row_keys(spec: ModelSpec, rows: pa.Table) -> list[str]:
     """The values of a row as one text: equal rows go together, and none moves when others come."""
+    if spec.data.image is not None:
+        return _digests(rows[spec.data.image])
     texts = [rows[name].cast(pa.string()) for name in spec.data.features]
     joined = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace", null_replacement="\x00")
     keys: list[str] = joined.to_pylist()
     return keys
 
 
-def _newest(spec: ModelSpec, rows: pa.Table, labels: NDArray[np.float64]) -> tuple[pa.Table, NDArray[np.float64]]:
+def _digests(pictures: pa.ChunkedArray) -> list[str]:
+    """The same for files with the same bytes."""
+    return [blake2b(content, digest_size=16).hexdigest() for content in pictures.to_pylist()]
+
+
+def _newest(spec: ModelSpec, rows: pa.Table, labels: Matrix) -> tuple[pa.Table, Matrix]:
     """The newest rows that `train.newest_rows` asks for; the rest belongs to a world that is no more."""
     wanted = spec.train.newest_rows
     if wanted is None or rows.num_rows <= wanted:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray import tune
 
@@ -17,7 +16,7 @@ from mlops_ray.model.predictor import load_predictor
 from mlops_ray.spec import Metric, Task
 from mlops_ray.train.reporter import BEST, FINISHED, ITERATION, Reporter
 from mlops_ray.train.trainers import find_trainer
-from mlops_ray.train.training_data import Part
+from mlops_ray.train.training_data import Part, predictions_of
 from mlops_ray.train.trial_context import TrialContext
 
 __all__ = [
@@ -76,7 +75,7 @@ def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
     with tempfile.TemporaryDirectory(prefix="mlops-ray-trial-") as name:
         folder = Path(name)
         predictor = load_model(model, folder, signature=plan.signature, threads=plan.threads)
-        value = score(plan.metric, valid.y, np.asarray(predictor.predict(valid.x), dtype=np.float64))
+        value = score(plan.metric, valid.y, predictions_of(predictor.predict, valid, plan.signature))
         (folder / _FLAVOR).write_text(json.dumps(model.flavor), encoding="utf-8")
         reporter.report_last(value, folder)
 
@@ -122,6 +121,8 @@ def context_of(
         "y_train": train.y,
         "x_valid": valid.x,
         "y_valid": valid.y,
+        "train_pictures": train.pictures,
+        "valid_pictures": valid.pictures,
         "categorical": plan.signature.categorical,
         "signature": plan.signature,
         "report": reporter.report,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlops_ray.model import Signature, TrainedModel
@@ -20,8 +21,11 @@ class TrialContext:
     """One trial: hyperparameters, data and limits.
 
     Matrices are (rows, inputs) float64 as `mlops_ray.model.encode` makes them and read-only; labels are (rows,), 0 and
-    1 for a binary task. `report(iteration, {metric: value})` tells how it goes on the validation rows, 10 to 20 times a
-    trial; a trial without prospects is ended inside of it. `log({name: value}, step)` keeps anything else in MLflow.
+    1 for a binary task, the places of the classes in `signature.classes` for a multiclass one. A model of images gets
+    no matrices but tables with the encoded pictures, which `mlops_ray.pixels.decode_images` reads.
+
+    `report(iteration, {metric: value})` tells how it goes on the validation rows, 10 to 20 times a trial; a trial
+    without prospects is ended inside of it. `log({name: value}, step)` keeps anything else in MLflow.
 
     With several `workers` each has a part of the training rows and all validation rows, and each has to report.
     """
@@ -45,6 +49,8 @@ class TrialContext:
     # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`
     checkpoint: Callable[[int, Mapping[str, float], bytes], None] = lambda _iteration, _metrics, _state: None
     resume: bytes | None = None
+    train_pictures: pa.Table | None = None  # one column, a row for each of y_train
+    valid_pictures: pa.Table | None = None
     data_id: str | None = None  # names the data, the same in all trials on it; None: nobody shares it
     workers: int = 1  # processes that train this model together, each on rows of its own
     network: Mapping[str, Any] = field(default_factory=dict)  # LightGBM's parameters to find the other workers
