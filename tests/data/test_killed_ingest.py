@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 from urllib.parse import urlparse
@@ -85,7 +86,7 @@ def test_an_ingest_killed_at_any_moment_leaves_whole_versions_and_what_gc_remove
         if number % 2:
             process.kill_after(random.uniform(0, min(lasts_s)))
         else:  # rows are written and no version has them, or not long after
-            process.kill_once(lambda: _data_files(workspace) > written, delay_s=random.uniform(0, min(lasts_s) / 10))
+            process.kill_once(partial(_has_more, workspace, written), delay_s=random.uniform(0, min(lasts_s) / 10))
         committed += dataset.resolve("latest").number != before
     assert len(waiting) == 0
     reader.finish()
@@ -99,6 +100,10 @@ def test_an_ingest_killed_at_any_moment_leaves_whole_versions_and_what_gc_remove
     assert sorted(names) == sorted(f"c{i}" for i in range(last.rows))
     for version in dataset.versions():
         assert load_version(workspace, version, columns=["customer"]).num_rows == version.rows
+
+
+def _has_more(workspace: Workspace, written: set[str]) -> bool:
+    return _data_files(workspace) > written
 
 
 def _data_files(workspace: Workspace) -> set[str]:
