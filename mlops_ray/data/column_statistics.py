@@ -97,7 +97,7 @@ class ColumnCounter:
         self._is_text = not (
             pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or pat.is_timestamp(kind)
         )
-        self._is_named = not pat.is_binary(kind)
+        self._is_named = not (pat.is_binary(kind) or pat.is_large_binary(kind))
         self._is_time = pat.is_timestamp(kind)
         self._counted = ColumnStatistics()
         self._counter = HashCounter(_DISTINCT)
