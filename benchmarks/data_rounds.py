@@ -17,6 +17,7 @@ class Timed:
     rounds_s: tuple[float, ...]
     median_s: float
     per_s: float  # amount over the median
+    peak_bytes: int | None = None  # most memory at once, where it was looked at
 
 
 @dataclass(frozen=True)

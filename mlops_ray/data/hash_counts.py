@@ -118,7 +118,9 @@ def _counted(limit: int, hashes: Hashes) -> HashCounts:
 
 def _runs(limit: int, ordered: Hashes) -> HashCounts:
     starts = _starts(ordered)
-    lengths = np.diff(starts[: limit + 1], append=len(ordered)) if len(starts) <= limit else np.diff(starts[: limit + 1])
+    lengths = (
+        np.diff(starts[: limit + 1], append=len(ordered)) if len(starts) <= limit else np.diff(starts[: limit + 1])
+    )
     return HashCounts(limit, ordered[starts[:limit]], lengths)
 
 
