@@ -38,7 +38,7 @@ from benchmarks.validation_rows import validation_spec, write_rows
 from mlops_ray.data.baseline import Baseline
 from mlops_ray.data.column import Column, columns_of
 from mlops_ray.data.listing import list_sources
-from mlops_ray.data.ray_data import each_task, quiet
+from mlops_ray.data.ray_data import each_task, quiet, run_tasks
 from mlops_ray.data.reader import read_part
 from mlops_ray.data.rules import check_rows
 from mlops_ray.data.statistics import BatchCounter, BatchStatistics, merge
@@ -53,6 +53,7 @@ _ENGINE = "engine"
 _TASKS = "reading tasks"
 _GREAT_EXPECTATIONS = "Great Expectations"
 _FIRST_ROWS = 1_000
+_FIRST_S = 2.0  # a task of each worker: until all have one
 _IDLE_S = 2.0  # enough to look at the memory a few times
 
 
@@ -112,7 +113,7 @@ def _peak(rows: int) -> tuple[Timed, Timed]:
         folder, first = Path(home) / "rows", Path(home) / "first"
         write_rows(folder, rows, seed=2)
         write_rows(first, _FIRST_ROWS, seed=3)
-        _validate(first)  # a worker is there, and has imported what it needs
+        _start_workers(first)
         found = []
         for system, work in (("idle", _idle), (_ENGINE, lambda: _validate(folder))):
             with MemoryPeak() as peak:
@@ -123,6 +124,19 @@ def _peak(rows: int) -> tuple[Timed, Timed]:
             found.append(replace(timed, peak_bytes=peak.bytes))
     idle, engine = found
     return idle, engine
+
+
+def _start_workers(folder: Path) -> None:
+    """A worker a core is there, and has imported what it needs: otherwise one alone would do the few rows."""
+    (work,) = _works(folder)
+    counted = _counted(columns_of(parse_spec(json.dumps(validation_spec(folder)))))
+
+    def slowly(_: int) -> int:
+        rows = counted(work).rows
+        time.sleep(_FIRST_S)
+        return rows
+
+    run_tasks(slowly, range(2 * int(ray.cluster_resources()["CPU"])))
 
 
 def _idle() -> int:
