@@ -52,6 +52,7 @@ __all__ = ["measure_memory", "measure_validation", "memory_ratios", "validation_
 _ENGINE = "engine"
 _TASKS = "reading tasks"
 _GREAT_EXPECTATIONS = "Great Expectations"
+_FEW_RUNS = 3
 _FIRST_ROWS = 1_000
 _FIRST_S = 2.0  # a task of each worker: until all have one
 _IDLE_S = 2.0  # enough to look at the memory a few times
@@ -94,21 +95,26 @@ def validation_ratios(timed: Mapping[str, Timed]) -> dict[str, float]:
 
 
 def measure_memory(*, rows: int, times: int) -> Measured:
-    """The most memory at once when `rows` rows are validated, and `times` as many, each in a Ray of its own."""
-    few, many = _peak(rows), _peak(rows * times)
+    """The most memory at once when `rows` rows are validated, and `times` as many, each in a Ray of its own.
+
+    The few rows are validated a few times over: a worker keeps some memory of its first task for the next ones, however
+    many there are, and a short run is looked at too seldom.
+    """
+    few, many = _peak(rows, runs=_FEW_RUNS), _peak(rows * times, runs=1)
     return Measured((*few, *many), memory_ratios(few, many, times=times))
 
 
 def memory_ratios(few: tuple[Timed, Timed], many: tuple[Timed, Timed], *, times: int) -> dict[str, float]:
     """Of all memory, and of what came on top of that of an idle Ray: each pair is an idle one and one at work."""
     (few_idle, few_peak), (many_idle, many_peak) = ([row.peak_bytes or 0 for row in pair] for pair in (few, many))
-    return {
-        f"peak_memory_{times}x_rows_over_1x": round(many_peak / few_peak, 3),
-        f"memory_above_idle_{times}x_rows_over_1x": round((many_peak - many_idle) / (few_peak - few_idle), 3),
-    }
+    found = {f"peak_memory_{times}x_rows_over_1x": round(many_peak / few_peak, 3)}
+    if few_peak > few_idle:  # else too few rows to be seen
+        above = (many_peak - many_idle) / (few_peak - few_idle)
+        found[f"memory_above_idle_{times}x_rows_over_1x"] = round(above, 3)
+    return found
 
 
-def _peak(rows: int) -> tuple[Timed, Timed]:
+def _peak(rows: int, *, runs: int) -> tuple[Timed, Timed]:
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as home, own_ray():
         folder, first = Path(home) / "rows", Path(home) / "first"
         write_rows(folder, rows, seed=2)
@@ -117,11 +123,8 @@ def _peak(rows: int) -> tuple[Timed, Timed]:
         found = []
         for system, work in (("idle", _idle), (_ENGINE, lambda: _validate(folder))):
             with MemoryPeak() as peak:
-                began_s = time.perf_counter()
-                amount = work()
-                took_s = time.perf_counter() - began_s
-            timed = Timed("memory", system, amount, (round(took_s, 4),), took_s, amount / took_s)
-            found.append(replace(timed, peak_bytes=peak.bytes))
+                timed = interleave("memory", {system: work}, rounds=runs, clock=time.perf_counter, warm_up=False)
+            found.append(replace(timed[system], peak_bytes=peak.bytes))
     idle, engine = found
     return idle, engine
 
