@@ -34,7 +34,7 @@ def label(log: RecordLog, *values: float, name: str = "labels", received_s: floa
 
 
 def found(log: RecordLog, kind: OutcomeKind = "label", *, task: Task = "regression") -> tuple[Stratum, ...]:
-    return strata(joined(log, DELIVERY, task=task), kind)
+    return strata(joined(log, DELIVERY, task=task), kind, task=task)
 
 
 def counts(found: tuple[Stratum, ...]) -> list[tuple[int, int, int]]:
