@@ -11,12 +11,13 @@ import numpy as np
 from mlops_ray.errors import TrainError
 from mlops_ray.spec import Metric
 
-__all__ = ["BEST", "FINISHED", "ITERATION", "LOGGED", "Reporter"]
+__all__ = ["BEST", "FINISHED", "ITERATION", "LOGGED", "RESUMED", "Reporter"]
 
 ITERATION = "iteration"
 BEST = "best_so_far"  # what the scheduler and the search compare
 FINISHED = "finished"  # only in the last report, whose checkpoint is the model
 LOGGED = "logged"  # [name, value, step] of what the trainer logged since the last report
+RESUMED = "resumed_from"  # only in the last report: the iteration of the checkpoint this attempt went on from
 # the names MLflow takes
 _METRIC_NAME = re.compile(r"[\w./ :-]{1,250}")
 
@@ -33,6 +34,7 @@ class Reporter:
     send: Send
     iteration: int = 0
     best: float | None = None
+    resumed_from: int | None = None  # the iteration of the checkpoint that this attempt went on from
     logged: list[tuple[str, float, int]] = field(default_factory=list)  # since the last report
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -58,7 +60,7 @@ class Reporter:
         """The value of the finished model, and its files."""
         # one more than the last report: Tune's schedulers want this number to grow
         last = {ITERATION: self.iteration + 1, BEST: value, self.metric: value, FINISHED: True, LOGGED: self._taken()}
-        self.send(last, folder)
+        self.send(last | ({} if self.resumed_from is None else {RESUMED: self.resumed_from}), folder)
 
     def _taken(self) -> list[tuple[str, float, int]]:
         logged, self.logged = self.logged, []

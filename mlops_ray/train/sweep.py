@@ -153,6 +153,8 @@ def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
         maximize=train.maximize,
         seed=train.seed,
         max_iterations=train.max_iterations,
+        # others take over from any report
+        checkpoint_every_s=0.0 if train.scheduler == "pbt" else train.checkpoint_every_s,
         threads=max(1, int(train.resources.cpus)),
         device="cuda" if train.resources.gpus > 0 else "cpu",
         signature=data.signature,

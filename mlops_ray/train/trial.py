@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class TrialPlan:
     maximize: bool
     seed: int
     max_iterations: int
+    checkpoint_every_s: float
     threads: int
     device: str
     signature: Signature
@@ -126,7 +128,7 @@ def context_of(
         "signature": plan.signature,
         "report": reporter.report,
         "log": reporter.log,
-        "checkpoint": _Checkpoints(reporter),
+        "checkpoint": _Checkpoints(reporter, plan.checkpoint_every_s),
         "data_id": None if plan.shards else plan.data_id,
         "workers": max(1, len(plan.shards)),
     }
@@ -134,16 +136,23 @@ def context_of(
 
 
 class _Checkpoints:
-    """Writes what a trainer wants to go on from into a folder, with how far the trial was."""
+    """Writes what a trainer wants to go on from into a folder, with how far the trial was, every `every_s` seconds."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._reporter = reporter
+        self._every_s = every_s
+        self._clock = clock
+        self._due_s = clock() + every_s
 
-    def __call__(self, iteration: int, metrics: Mapping[str, float], state: bytes) -> None:
-        """Report with `state` as the checkpoint."""
+    def __call__(self, iteration: int, metrics: Mapping[str, float], state: bytes | Callable[[], bytes]) -> None:
+        """Report, with `state` as the checkpoint when one is due."""
+        if self._clock() < self._due_s:
+            self._reporter.report(iteration, metrics)
+            return
         with tempfile.TemporaryDirectory(prefix="mlops-ray-state-") as name:
-            (Path(name) / _STATE).write_bytes(state)
+            (Path(name) / _STATE).write_bytes(state() if callable(state) else state)
             self._reporter.report(iteration, metrics, Path(name))
+        self._due_s = self._clock() + self._every_s
 
 
 def _taken_over(reporter: Reporter) -> bytes | None:
@@ -156,6 +165,7 @@ def _taken_over(reporter: Reporter) -> bytes | None:
             return None  # a finished model: nothing to go on from
         progress = json.loads((Path(name) / _PROGRESS).read_text(encoding="utf-8"))
         reporter.iteration, reporter.best = int(progress[ITERATION]), float(progress[BEST])
+        reporter.resumed_from = reporter.iteration
         return (Path(name) / _STATE).read_bytes()
 
 

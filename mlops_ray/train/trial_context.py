@@ -13,6 +13,7 @@ from mlops_ray.spec import Metric, Task
 __all__ = ["Trainer", "TrialContext"]
 
 Matrix = NDArray[np.float64]
+State = bytes | Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ class TrialContext:
     signature: Signature
     report: Callable[[int, Mapping[str, float]], None]
     log: Callable[[Mapping[str, float], int], None] = lambda _metrics, _step: None
-    # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`
-    checkpoint: Callable[[int, Mapping[str, float], bytes], None] = lambda _iteration, _metrics, _state: None
+    # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`;
+    # they are kept when `train.checkpoint_every_s` is over, so give a function where they cost something
+    checkpoint: Callable[[int, Mapping[str, float], State], None] = lambda _iteration, _metrics, _state: None
     resume: bytes | None = None
     data_id: str | None = None  # names the data, the same in all trials on it; None: nobody shares it
     workers: int = 1  # processes that train this model together, each on rows of its own
