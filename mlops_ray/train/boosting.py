@@ -66,6 +66,7 @@ class Boosting:
                 context.checkpoint(done, metrics, partial(self._state, env.model))
         # begun trials are told more rounds than are left, so that their models' parameters are the same
         if (self._stops_early and done - self._best_round >= self._patience) or done >= context.max_iterations:
+            context.achieved(self._best if self._stops_early else value)
             raise EarlyStopException(self._best_round - 1 if self._stops_early else done - 1, results)
 
     def _skip_lots(self, env: CallbackEnv) -> None:

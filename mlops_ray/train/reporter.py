@@ -35,6 +35,7 @@ class Reporter:
     iteration: int = 0
     best: float | None = None
     resumed_from: int | None = None  # the iteration of the checkpoint that this attempt went on from
+    achieved: float | None = None  # by the finished model, if the trainer told
     logged: list[tuple[str, float, int]] = field(default_factory=list)  # since the last report
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -43,6 +44,10 @@ class Reporter:
             if not _METRIC_NAME.fullmatch(name):
                 raise TrainError(f"context.log: expected letters, digits and ._-/: in a metric's name, found {name!r}")
             self.logged.append((name, float(value), int(step)))
+
+    def note_achieved(self, value: float) -> None:
+        """Called by a trainer that has measured its finished model."""
+        self.achieved = float(value)
 
     def report(self, iteration: int, metrics: Mapping[str, float], folder: Path | None = None) -> None:
         """Called by the trainer; TrainError when the sweep's metric is not among `metrics`."""

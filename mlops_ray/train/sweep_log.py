@@ -97,8 +97,7 @@ class SweepLog(Callback):
         """A trial failed, by the loss of its worker perhaps, and is tried once more."""
         log = self._log_of(trial)
         log.seconds += self._clock() - log.started_s
-        how = "begins again" if trial.checkpoint is None else "goes on from its checkpoint"
-        self._progress(f"trial {log.number} of {self._planned} {how}: {_cause(trial)[0]}")
+        self._progress(f"trial {log.number} of {self._planned} is tried again: {_cause(trial)[0]}")
         self._start_again(log)
 
     def on_trial_result(self, *, trial: Any, result: Mapping[str, Any], **_: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.fs as pafs
 import ray
 from ray import tune
 
@@ -31,11 +32,14 @@ __all__ = [
     "read_model",
     "reporter_of",
     "run_trial",
+    "taken_over",
+    "write_progress",
 ]
 
 _FLAVOR = "flavor.json"
 _STATE = "state.bin"
 _PROGRESS = "progress.json"
+_TRIED_ROWS = 1000  # that a loaded model has to predict where its metric is known
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class TrialPlan:
     data_id: str  # a name no other sweep of any cluster has: nodes share files by it
     shards: tuple[ray.ObjectRef, ...] = ()  # the training rows, a `Part` for each of several workers
     resources: Mapping[str, float] | None = None  # of each of several workers, in Ray's names
+    workers_folder: str = ""  # where several workers keep checkpoints, in `filesystem`
+    filesystem: pafs.FileSystem | None = None  # None: this machine's
 
 
 def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
@@ -73,12 +79,16 @@ def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
         _, valid = ray.get(plan.data)
     else:
         train, valid = ray.get(plan.data)
-        state = _taken_over(reporter)
+        state = taken_over(reporter, tune.get_checkpoint())
         model = find_trainer(plan.trainer)(context_of(config, plan, train, valid, reporter, resume=state))
     with tempfile.TemporaryDirectory(prefix="mlops-ray-trial-") as name:
         folder = Path(name)
         predictor = load_model(model, folder, signature=plan.signature, threads=plan.threads)
-        value = score(plan.metric, valid.y, np.asarray(predictor.predict(valid.x), dtype=np.float64))
+        value = reporter.achieved
+        if value is None:
+            value = score(plan.metric, valid.y, np.asarray(predictor.predict(valid.x), dtype=np.float64))
+        else:
+            predictor.predict(valid.x[:_TRIED_ROWS])
         (folder / _FLAVOR).write_text(json.dumps(model.flavor), encoding="utf-8")
         reporter.report_last(value, folder)
 
@@ -128,6 +138,7 @@ def context_of(
         "signature": plan.signature,
         "report": reporter.report,
         "log": reporter.log,
+        "achieved": reporter.note_achieved,
         "checkpoint": _Checkpoints(reporter, plan.checkpoint_every_s),
         "data_id": None if plan.shards else plan.data_id,
         "workers": max(1, len(plan.shards)),
@@ -155,9 +166,8 @@ class _Checkpoints:
         self._due_s = self._clock() + self._every_s
 
 
-def _taken_over(reporter: Reporter) -> bytes | None:
-    """What another trial, or this one before it failed, left to go on from."""
-    checkpoint = tune.get_checkpoint()
+def taken_over(reporter: Reporter, checkpoint: Any) -> bytes | None:
+    """What another trial, or this one before it failed, left to go on from; `reporter` is brought there."""
     if checkpoint is None:
         return None
     with checkpoint.as_directory() as name:
@@ -169,11 +179,16 @@ def _taken_over(reporter: Reporter) -> bytes | None:
         return (Path(name) / _STATE).read_bytes()
 
 
+def write_progress(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Put beside a state how far the trial was."""
+    progress = {ITERATION: metrics[ITERATION], BEST: metrics[BEST]}
+    (folder / _PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+
+
 def _send(metrics: dict[str, Any], folder: Path | None) -> None:
     if folder is None:
         tune.report(metrics)
         return
     if FINISHED not in metrics:
-        progress = {ITERATION: metrics[ITERATION], BEST: metrics[BEST]}
-        (folder / _PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+        write_progress(folder, metrics)
     tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))

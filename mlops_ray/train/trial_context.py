@@ -47,6 +47,8 @@ class TrialContext:
     # they are kept when `train.checkpoint_every_s` is over, so give a function where they cost something
     checkpoint: Callable[[int, Mapping[str, float], State], None] = lambda _iteration, _metrics, _state: None
     resume: bytes | None = None
+    # the metric of the model on the validation rows, where the trainer knows it: it is not computed once more
+    achieved: Callable[[float], None] = lambda _value: None
     data_id: str | None = None  # names the data, the same in all trials on it; None: nobody shares it
     workers: int = 1  # processes that train this model together, each on rows of its own
     network: Mapping[str, Any] = field(default_factory=dict)  # LightGBM's parameters to find the other workers
