@@ -10,20 +10,22 @@ from torch import nn
 
 from benchmarks.sweep_contestants import engine_sweep
 from benchmarks.sweep_data import COLUMNS, spec_of
+from benchmarks.sweep_trials import EPOCH_END
 from mlops_ray.evaluation import score
 from mlops_ray.spec import Workspace
 from mlops_ray.train.training_data import Part
 
 __all__ = ["bare_samples_per_s", "engine_samples_per_s"]
 
+_TRAINER = "benchmarks.sweep_trials:timed_torch"
 _HIDDEN, _LAYERS, _DROPOUT = 64, 2, 0.1
 _BATCH = 1024
 
 
 def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int, cpus: int) -> float:
-    """From the times at which the epochs of a trial came to MLflow; the first one counts as start-up."""
+    """From the ends of the epochs of a trial; the first one counts as start-up."""
     spec = spec_of(
-        "torch",
+        _TRAINER,
         cpus=cpus,
         trials=1,
         scheduler="none",
@@ -34,9 +36,8 @@ def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int,
     client = mlflow.MlflowClient(Workspace.at(folder).tracking)
     experiment = client.search_experiments(filter_string="name = 'bench'")[0].experiment_id
     [trial] = client.search_runs([experiment], "tags.`mlflow.parentRunId` != ''")
-    points = sorted(client.get_metric_history(trial.info.run_id, "validation_auc"), key=lambda point: point.step)
-    times = [point.timestamp / 1000 for point in points if point.step <= epochs]
-    return len(train.y) * (len(times) - 1) / (times[-1] - times[0])
+    ends = [point.value for point in client.get_metric_history(trial.info.run_id, EPOCH_END)]
+    return len(train.y) * (len(ends) - 1) / (max(ends) - min(ends))
 
 
 def bare_samples_per_s(train: Part, valid: Part, *, epochs: int, cpus: int) -> float:
