@@ -112,7 +112,7 @@ def _part(matrix: Matrix, labels: Matrix, pictures: pa.Table | None, places: NDA
 def _in_time(signature: Signature, matrix: Matrix, pictures: pa.Table | None, places: NDArray[np.int64]) -> Matrix:
     if pictures is None:
         return matrix[places]
-    chosen = Part(matrix[:0], matrix[:0, 0], pictures.take(pa.array(_spread(places, _PROFILED))))
+    chosen = Part(matrix[:0], np.empty(0), pictures.take(pa.array(_spread(places, _PROFILED))))
     return np.concatenate([signature.profiled(rows) for rows in chosen.chunks(signature)])
 
 
