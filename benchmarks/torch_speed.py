@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from benchmarks.sweep_contestants import engine_sweep
-from benchmarks.sweep_data import COLUMNS, spec_of
+from benchmarks.sweep_data import COLUMNS, spec_of, training_data
 from mlops_ray.evaluation import score
 from mlops_ray.spec import Workspace
 from mlops_ray.train.training_data import Part
 
-__all__ = ["bare_samples_per_s", "engine_samples_per_s"]
+__all__ = ["bare_samples_per_s", "engine_samples_per_s", "epochs_per_s"]
 
 _HIDDEN, _LAYERS, _DROPOUT = 64, 2, 0.1
 _BATCH = 1024
@@ -30,13 +30,18 @@ def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int,
         max_iterations=epochs,
         space={"hidden": _HIDDEN, "layers": _LAYERS, "dropout": _DROPOUT, "batch_size": _BATCH, "patience": epochs},
     )
-    engine_sweep(spec, train, valid, folder)
+    engine_sweep(spec, training_data(train, valid), folder)
+    return len(train.y) * epochs_per_s(folder, "auc", epochs)
+
+
+def epochs_per_s(folder: Path, metric: str, epochs: int) -> float:
+    """Of the only trial of the sweep in `folder`, from the end of its first epoch on."""
     client = mlflow.MlflowClient(Workspace.at(folder).tracking)
     experiment = client.search_experiments(filter_string="name = 'bench'")[0].experiment_id
     [trial] = client.search_runs([experiment], "tags.`mlflow.parentRunId` != ''")
-    points = sorted(client.get_metric_history(trial.info.run_id, "validation_auc"), key=lambda point: point.step)
+    points = sorted(client.get_metric_history(trial.info.run_id, f"validation_{metric}"), key=lambda point: point.step)
     times = [point.timestamp / 1000 for point in points if point.step <= epochs]
-    return len(train.y) * (len(times) - 1) / (times[-1] - times[0])
+    return (len(times) - 1) / (times[-1] - times[0])
 
 
 def bare_samples_per_s(train: Part, valid: Part, *, epochs: int, cpus: int) -> float:

@@ -70,7 +70,7 @@ class PictureStream:
             for start in range(0, len(order), step)
         ]
         with quiet():
-            dataset = ray.data.from_arrow(blocks).map_batches(
+            dataset = ray.data.from_blocks(blocks).map_batches(
                 _prepared,
                 batch_size=size,
                 batch_format="numpy",
