@@ -19,7 +19,7 @@ from benchmarks.sweep_contestants import engine_sweep
 from benchmarks.torch_speed import epochs_per_s
 from mlops_ray.evaluation import score
 from mlops_ray.pixels import decode_images
-from mlops_ray.spec import ModelSpec
+from mlops_ray.spec import Metric, ModelSpec
 from mlops_ray.train.torchvision_import import import_torchvision
 from mlops_ray.train.training_data import Part, TrainingData
 from mlops_ray.train.vision_augment import augmented
@@ -28,7 +28,7 @@ from mlops_ray.train.vision_params import VisionParams
 
 __all__ = ["Contest", "dataloader_samples_per_s", "engine_samples_per_s", "in_memory_samples_per_s"]
 
-_METRIC = "accuracy"
+_METRIC: Metric = "accuracy"
 _LOOKED_AT = 512
 
 

@@ -20,11 +20,12 @@ _HIDDEN, _LAYERS, _DROPOUT = 64, 2, 0.1
 _BATCH = 1024
 
 
-def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int, cpus: int) -> float:
+def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int, cpus: int, gpus: int = 0) -> float:
     """From the times at which the epochs of a trial came to MLflow; the first one counts as start-up."""
     spec = spec_of(
         "torch",
         cpus=cpus,
+        resources={"cpus": cpus, "gpus": gpus},
         trials=1,
         scheduler="none",
         max_iterations=epochs,
@@ -44,27 +45,27 @@ def epochs_per_s(folder: Path, metric: str, epochs: int) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-def bare_samples_per_s(train: Part, valid: Part, *, epochs: int, cpus: int) -> float:
+def bare_samples_per_s(train: Part, valid: Part, *, epochs: int, cpus: int, device: str = "cpu") -> float:
     """The same layers, optimiser, batches and validation after each epoch, written down as in a PyTorch tutorial."""
     torch.manual_seed(0)
     torch.set_num_threads(cpus)
     mean, std = torch.from_numpy(train.x.mean(axis=0)), torch.from_numpy(train.x.std(axis=0))
-    rows = ((torch.from_numpy(train.x) - mean) / std).float()
-    watched = ((torch.from_numpy(valid.x) - mean) / std).float()
-    labels = torch.from_numpy(train.y).float()
-    net = _net()
+    rows = ((torch.from_numpy(train.x) - mean) / std).float().to(device)
+    watched = ((torch.from_numpy(valid.x) - mean) / std).float().to(device)
+    labels = torch.from_numpy(train.y).float().to(device)
+    net = _net().to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-4)
     loss = nn.BCEWithLogitsLoss()
     ends: list[float] = []
     for _ in range(epochs):
         net.train()
-        for batch in torch.randperm(len(rows)).split(_BATCH):
+        for batch in torch.randperm(len(rows)).to(device).split(_BATCH):
             optimizer.zero_grad()
             loss(net(rows[batch]).squeeze(1), labels[batch]).backward()
             optimizer.step()
         net.eval()
         with torch.inference_mode():
-            score("auc", valid.y, torch.sigmoid(net(watched).squeeze(1)).double().numpy())
+            score("auc", valid.y, torch.sigmoid(net(watched).squeeze(1)).double().cpu().numpy())
         ends.append(time.perf_counter())
     return len(train.y) * (epochs - 1) / (ends[-1] - ends[0])
 
