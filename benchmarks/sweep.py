@@ -43,7 +43,7 @@ from benchmarks.sweep_contestants import (  # noqa: E402
     plain_lightgbm,
     plain_optuna,
 )
-from benchmarks.sweep_data import SPACE, SweepData, read_parts, spec_of, write_data  # noqa: E402
+from benchmarks.sweep_data import SPACE, SweepData, read_parts, spec_of, training_data, write_data  # noqa: E402
 from mlops_ray.train.training_data import Part  # noqa: E402
 
 __all__ = ["PARTS", "main", "medians", "parse", "time_to_the_same"]
@@ -140,7 +140,7 @@ def _sweeps(
 ) -> dict[str, float | None]:
     shared = {"trials": options.trials, "max_iterations": options.iterations, "space": SPACE, "seed": row["seed"]}
     spec = spec_of("lightgbm", cpus=1, max_concurrent=options.cpus, **shared)
-    engine = engine_sweep(spec, *parts, folder / "engine")
+    engine = engine_sweep(spec, training_data(*parts), folder / "engine")
     row |= {"engine_s": engine.seconds, "engine_course": engine.best}
     ratios: dict[str, float | None] = {}
     if "naive" in options.parts:
@@ -159,8 +159,9 @@ def _single(
 ) -> dict[str, float | None]:
     shared = {"trials": 1, "scheduler": "none", "max_iterations": options.iterations, "space": _ONE}
     spec = spec_of("lightgbm", cpus=options.cpus, **shared)
-    start_up = engine_sweep(spec_of(_NOTHING, cpus=options.cpus, **shared), *parts, folder / "nothing").seconds
-    whole = engine_sweep(spec, *parts, folder / "single").seconds
+    data = training_data(*parts)
+    start_up = engine_sweep(spec_of(_NOTHING, cpus=options.cpus, **shared), data, folder / "nothing").seconds
+    whole = engine_sweep(spec, data, folder / "single").seconds
     placed = placing_s(*parts)
     plain = plain_lightgbm(spec, *parts, threads=options.cpus)
     row |= {"single_s": whole, "start_up_s": start_up - placed, "placing_s": placed, "lightgbm_s": plain}

@@ -10,14 +10,14 @@ import optuna
 import ray
 from ray import tune
 
-from benchmarks.sweep_data import SweepData, training_data
+from benchmarks.sweep_data import SweepData
 from benchmarks.sweep_trials import boost, naive_trial
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.tracking import DatasetInput, Outbox, Sender, Tracking
 from mlops_ray.train.search import search_of, trial_count
 from mlops_ray.train.sweep import run_sweep
 from mlops_ray.train.sweep_log import SweepLog
-from mlops_ray.train.training_data import Part
+from mlops_ray.train.training_data import Part, TrainingData
 
 __all__ = ["Course", "engine_sweep", "naive_tune", "placing_s", "plain_lightgbm", "plain_optuna"]
 
@@ -36,7 +36,7 @@ class Course:
         return next((seconds for seconds, value in self.best if value >= auc), None)
 
 
-def engine_sweep(spec: ModelSpec, train: Part, valid: Part, folder: Path) -> Course:
+def engine_sweep(spec: ModelSpec, data: TrainingData, folder: Path) -> Course:
     """This engine: `run_sweep`, with MLflow on SQLite as its users have it."""
     folder.mkdir(parents=True)
     workspace = Workspace.at(folder)
@@ -54,7 +54,7 @@ def engine_sweep(spec: ModelSpec, train: Part, valid: Part, folder: Path) -> Cou
 
     log = SweepLog(outbox, metric=spec.train.metric, planned=trial_count(spec.train), progress=note)
     with Sender(tracking, run_id, outbox, tell=note) as sender:
-        result = run_sweep(spec, workspace, training_data(train, valid), sweep="bench", log=log)
+        result = run_sweep(spec, workspace, data, sweep="bench", log=log)
         sender.drain(_MLFLOW_S)
     seconds = time.perf_counter() - started
     values = {trial.number: trial.value for trial in result.trials}

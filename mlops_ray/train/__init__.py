@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mlops_ray.train.lightgbm_trainer import train_lightgbm
     from mlops_ray.train.reproduction import Reproduction, reproduce_version
     from mlops_ray.train.torch_trainer import train_torch
+    from mlops_ray.train.torchvision_trainer import train_torchvision
     from mlops_ray.train.training import run_training
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "run_training",
     "train_lightgbm",
     "train_torch",
+    "train_torchvision",
 ]
 
 _HOMES = {
@@ -26,6 +28,7 @@ _HOMES = {
     "run_training": "training",
     "train_lightgbm": "lightgbm_trainer",
     "train_torch": "torch_trainer",
+    "train_torchvision": "torchvision_trainer",
 }
 
 

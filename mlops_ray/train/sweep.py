@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import ray
 from ray import tune
@@ -145,7 +146,7 @@ def warm_up_workers(train: Train) -> None:
 def _plan(spec: ModelSpec, data: TrainingData, storage: "_Storage", sweep: str) -> TrialPlan:
     train = spec.train
     shards = tuple(ray.put(shard) for shard in _shards(data.train, train.workers))
-    kept = Part(data.train.x[:0], data.train.y[:0]) if shards else data.train
+    kept = Part(data.train.x[:0], data.train.y[:0]) if shards else data.train  # no pictures either
     return TrialPlan(
         trainer=train.trainer,
         task=train.task,
@@ -170,7 +171,12 @@ def _plan(spec: ModelSpec, data: TrainingData, storage: "_Storage", sweep: str) 
 def _shards(part: Part, workers: int) -> Iterator[Part]:
     """Parts of equal size, for several workers; every so-manieth row, so that they are alike where rows are sorted."""
     if workers > 1:
-        yield from (Part(part.x[rank::workers], part.y[rank::workers]) for rank in range(workers))
+        yield from (_shard(part, slice(rank, None, workers)) for rank in range(workers))
+
+
+def _shard(part: Part, rows: slice) -> Part:
+    places = pa.array(range(len(part.y))[rows])
+    return Part(part.x[rows], part.y[rows], None if part.pictures is None else part.pictures.take(places))
 
 
 def _resources(spec: ModelSpec) -> dict[str, float]:

@@ -10,7 +10,7 @@ __all__ = ["check_params", "find_trainer"]
 
 
 def find_trainer(name: str) -> Trainer:
-    """The trainer `lightgbm`, `torch`, or the function `package.module:function` of the user.
+    """The trainer `lightgbm`, `torch`, `torchvision`, or the function `package.module:function` of the user.
 
     Raises:
         TrainError: the module or the function is not there, or is no function.
@@ -24,6 +24,10 @@ def find_trainer(name: str) -> Trainer:
         from mlops_ray.train.torch_trainer import train_torch
 
         return train_torch
+    if name == "torchvision":
+        from mlops_ray.train.torchvision_trainer import train_torchvision
+
+        return train_torchvision
     return _users_own(name)
 
 
@@ -37,6 +41,10 @@ def check_params(name: str, params: Iterable[str]) -> None:
         from mlops_ray.train.torch_trainer import check_torch_params
 
         check_torch_params(params)
+    elif name == "torchvision":
+        from mlops_ray.train.vision_params import check_torchvision_params
+
+        check_torchvision_params(params)
 
 
 def _users_own(name: str) -> Trainer:
