@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -88,7 +89,8 @@ def _numbers_or_names(labels: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return labels.cast(pa.float64())
     except pa.ArrowInvalid:
-        return labels.cast(pa.string())
+        names = labels.cast(pa.string())
+        return pc.if_else(pc.equal(names, ""), pa.scalar(None, pa.string()), names)  # an empty cell of a CSV
 
 
 def _read(file: Path) -> pa.Table:

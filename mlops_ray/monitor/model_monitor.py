@@ -214,7 +214,7 @@ class ModelMonitor:
 
     def _judge_drift(self, watched: Watched, window: Profile, now_s: float) -> None:
         monitor = self._spec.monitor
-        features = None if monitor.features is None else [*monitor.features, "prediction"]
+        features = None if monitor.features is None else [*watched.columns_of(monitor.features), "prediction"]
         self._report = report = judge(
             watched.reference, window, monitor.thresholds, min_rows=monitor.window.min_rows, features=features
         )

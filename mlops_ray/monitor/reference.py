@@ -1,7 +1,7 @@
 """What a champion is watched against: its signature, reference profile and holdout metrics."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,13 @@ class Watched:
         table = pa.Table.from_struct_array(features)
         matrix = np.column_stack((self._numbers(table), own["score"].to_numpy()))
         return matrix, own["time_s"].to_numpy()
+
+    def columns_of(self, features: Sequence[str]) -> list[str]:
+        """What the reference calls these features: of a picture, all that is watched of it."""
+        image = self.signature.image
+        if image is None or image.name not in features:
+            return list(features)
+        return [column.name for column in self.signature.columns()]
 
     def _numbers(self, features: pa.Table) -> NDArray[np.float64]:
         """The features as a profile counts them; of a picture the records hold just that."""

@@ -16,13 +16,15 @@ _LIST = pa.list_(pa.float32())
 
 def condensed(signature: Signature, scores: Sequence[Scores]) -> Scores:
     """One number (n,) for each row of these requests: its score, or the place of its likeliest class; NaN without."""
+    if not signature.classes:
+        return np.concatenate(scores)
     return np.concatenate([signature.condensed(own) for own in scores])
 
 
-def class_columns(scores: Sequence[Scores]) -> tuple[pa.Array, pa.Array]:
+def class_columns(signature: Signature, scores: Sequence[Scores]) -> tuple[pa.Array, pa.Array]:
     """The probability of the likeliest class and those of all classes, null where a row has none."""
     rows = sum(map(len, scores))
-    several = [own for own in scores if own.ndim == 2]
+    several = [own for own in scores if own.ndim == 2] if signature.classes else []
     if not several:
         return pa.nulls(rows, pa.float64()), pa.nulls(rows, _LIST)
     likeliest = np.concatenate([own.max(axis=1) if own.ndim == 2 else own for own in scores])

@@ -3,6 +3,7 @@
 import html
 import json
 
+from mlops_ray.model import InputColumn
 from mlops_ray.serve.http import Response
 from mlops_ray.serve.openapi import Described
 from mlops_ray.serve.openapi_schemas import example_record
@@ -39,13 +40,22 @@ def docs_page(described: Described) -> Response:
 def _inputs(described: Described) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(c.name)}</code></td><td>{c.type}</td><td>{'yes' if c.nullable else 'no'}</td>"
-        f"<td>{html.escape(', '.join(c.categories))}</td></tr>"
+        f"<td>{html.escape(_known(c))}</td></tr>"
         for c in described.signature.inputs
     )
     unit = described.signature.unit
     said = f"<p><code>{html.escape(unit)}</code> may be sent with them: whom a row is for.</p>" if unit else ""
+    classes = described.signature.classes
+    named = f"<p>Answers name one of the classes {html.escape(', '.join(classes))}.</p>" if classes else ""
     head = "<tr><th>name</th><th>type</th><th>may be null</th><th>known categories</th></tr>"
-    return f"<table>{head}{rows}</table>{said}"
+    return f"<table>{head}{rows}</table>{said}{named}"
+
+
+def _known(column: InputColumn) -> str:
+    if column.shape is None:
+        return ", ".join(column.categories)
+    height, width, channels = column.shape
+    return f"JPEG, PNG or WebP as base64; seen as {height} x {width} pixels of {channels} channels"
 
 
 def _routes() -> str:

@@ -216,14 +216,14 @@ class LoadedModel:
         return time.perf_counter() - began_s
 
     def _checked(self, scores: Scores, rows: int) -> Scores:
-        expected = (rows, *self._answer_shape)
+        expected = (rows, *self._answer_shape) if self._answer_shape else (rows,)
         if scores.shape != expected:
             raise PredictionError(
                 f"model version {self.version} answered shape {scores.shape} for {rows} rows; expected {expected}"
             )
         # For a few rows Python's own numbers are several times as fast as three passes of numpy.
-        few = scores.size <= _FEW_ROWS
-        lowest, highest = _extremes(scores.reshape(-1).tolist()) if few else (scores.min(), scores.max())
+        few = rows <= _FEW_ROWS and not self._answer_shape
+        lowest, highest = _extremes(scores.tolist()) if few else (scores.min(), scores.max())
         if not (math.isfinite(lowest) and math.isfinite(highest)):
             raise PredictionError(f"model version {self.version} answered NaN or infinity")
         if self._probabilities and (lowest < 0 or highest > 1):

@@ -66,11 +66,6 @@ class Served(msgspec.Struct, frozen=True, gc=False):
         size = self.matrix.nbytes + (self.scores.nbytes if self.scores.ndim == 2 else 0)
         return size if self.seen is None else size + self.seen.nbytes
 
-    @property
-    def numbers(self) -> NDArray[np.float64]:
-        """What the profile counts of the rows (n, columns)."""
-        return self.matrix if self.seen is None else self.seen.statistics
-
     def without_pixels(self) -> "Served":
         """The same in a thousandth of the memory."""
         return msgspec.structs.replace(self, matrix=self.matrix[:, :0].copy(), to_pair=False)
@@ -123,7 +118,7 @@ class Recorder:
         rows, capacity_bytes = len(served.scores), room * self._capacity_bytes - self._bytes
         if served.seen is not None and not (served.to_pair and served.nbytes <= capacity_bytes / 2):
             served = served.without_pixels()
-        size = served.nbytes
+        size = served.matrix.nbytes if served.seen is None and served.scores.ndim == 1 else served.nbytes
         if self._rows + rows > room * self._capacity_rows or size > capacity_bytes:
             self.dropped_rows += rows
             return
@@ -175,7 +170,8 @@ def _parts(served: Sequence[Served]) -> Iterator[list[Served]]:
     """In order; a part is many small requests or a large one."""
     part, numbers = list[Served](), 0
     for one in served:
-        size = one.numbers.size + (one.scores.size if one.scores.ndim == 2 else 0)
+        size = one.matrix.size if one.seen is None else one.seen.statistics.size
+        size += one.scores.size if one.scores.ndim == 2 else 0
         if part and (len(part) == _AT_ONCE or numbers + size > _AT_ONCE_NUMBERS):
             yield part
             part, numbers = [], 0
@@ -190,7 +186,7 @@ def _profile(served: Sequence[Served], signature: Signature, reference: drift.Re
     own = [s for s in served if s.role == "champion" and s.assigned != "canary" and s.status == 200]
     if not own:
         return drift.empty(reference)
-    features = np.concatenate([s.numbers for s in own])
+    features = _numbers(own, signature)
     scores = condensed(signature, [s.scores for s in own])
     return drift.fold(reference, np.column_stack((features, scores)))
 
@@ -205,7 +201,7 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
         return values if single else np.repeat(np.array(values, dtype=dtype), counts)
 
     features = _features(served, signature, captured)
-    confidence, of_classes = class_columns(scores)
+    confidence, of_classes = class_columns(signature, scores)
     request_ids = [s.request_id for s in served]
     row = np.concatenate([np.arange(n) for n in counts]) if not single else np.zeros(len(counts), np.int64)
     columns: list[Any] = [
@@ -235,8 +231,15 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def _numbers(served: Sequence[Served], signature: Signature) -> NDArray[np.float64]:
+    """What the profile counts of the rows (n, columns)."""
+    if signature.image is None:
+        return np.concatenate([s.matrix for s in served])
+    return np.concatenate([s.seen.statistics for s in served if s.seen is not None])
+
+
 def _features(served: Sequence[Served], signature: Signature, captured: Captured) -> pa.StructArray:
-    numbers = np.concatenate([s.numbers for s in served])
+    numbers = _numbers(served, signature)
     if signature.image is None:
         return captured.features(signature, numbers)
     return captured.pictures(signature, numbers, [d for s in served if s.seen is not None for d in s.seen.digests])

@@ -86,7 +86,8 @@ class Photos(Toy):
 @pytest.fixture(scope="module")
 def photos(live: Workspace) -> Iterator[Photos]:
     """A champion that answers."""
-    photos = Photos(live, "photos").first_champion()
+    photos = Photos(live, "photos")
+    photos.first_champion()
     yield photos
     photos.retire()
 

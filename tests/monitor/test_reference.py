@@ -24,3 +24,11 @@ def test_of_pictures_the_statistics_in_the_records_are_the_matrix() -> None:
     assert matrix.tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0, 1.0]]
     assert times.tolist() == [ROW["time_s"]]
     assert watched.matrix_of(table.slice(0, 0))[0].shape == (0, 6)
+
+
+def test_whoever_watches_a_picture_watches_all_that_is_known_of_it() -> None:
+    reference = build_reference([*PICTURES.columns(), PICTURES.prediction_column()], np.zeros((9, 6)))
+    watched = Watched(1, PICTURES, reference, {})
+    assert watched.columns_of(["photo"]) == [column.name for column in PICTURES.columns()]
+    table = Signature((InputColumn("a", "float", False), InputColumn("b", "float", False)), "binary")
+    assert Watched(1, table, reference, {}).columns_of(["b"]) == ["b"]

@@ -4,16 +4,18 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mlops_ray.errors import PredictionError
+from mlops_ray.model import TrainedModel
 from mlops_ray.serve.labels import read_labels
 from mlops_ray.serve.remote_version import predicted_of
 from tests.serve.house import House, Open, answers_why_not, good, with_canary
 from tests.serve.pictures import TABLE
-from tests.serve.samples import Register, python_model, record, route, run
+from tests.serve.samples import Register, python_model, record, route, run, sample
 
 
 @pytest.fixture
@@ -91,3 +93,16 @@ def test_classes_that_are_numbers_are_named_by_them_too() -> None:
     digits = replace(TABLE, classes=("0", "1", "2.5"))
     sent = [{"request_id": "a", "label": label} for label in (1, 2.5, "0")]
     assert [label.label for label in read_labels(json.dumps({"labels": sent}).encode(), digits)] == [1.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize("rows", [1, 5, 30])
+def test_a_booster_of_several_classes_answers_what_it_predicts(open_door: Open, register: Register, rows: int) -> None:
+    matrix = sample()
+    settings = {"objective": "multiclass", "num_class": 3, "verbose": -1, "num_threads": 1}
+    booster = lightgbm.train(settings, lightgbm.Dataset(matrix, matrix[:, 3]), 5)
+    model = TrainedModel("lightgbm", {"model.lgb.txt": booster.model_to_string().encode()})
+    house = open_door(route(1, register(model, TABLE)))
+    reply = run(house.predict(*[record(float(i)) for i in range(rows)]))
+    found = [list(p["scores"].values()) for p in reply.json()["predictions"]]
+    expected = booster.predict(np.array([[float(i), 3, 1, 1] for i in range(rows)]))
+    np.testing.assert_allclose(found, expected, atol=1e-12)

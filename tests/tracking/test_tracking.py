@@ -147,3 +147,16 @@ def test_mlflow_itself_loads_the_model_and_predicts_as_the_bundle_does(
     np.testing.assert_array_equal(model.predict(rows), expected)
     assert [c.name for c in model.metadata.signature.inputs.inputs] == ["tenure", "plan"]
     assert model.input_example.to_dict("list")["plan"] == ["pro", "basic"]
+
+
+def test_an_answer_of_several_classes_has_a_named_column_for_each(tracking: Tracking, sweep: str, bundle: Path) -> None:
+    number = tracking.log_and_register(
+        sweep, bundle, name="kinds", inputs=INPUTS, tags={"digest": "d"}, classes=("cat", "dog")
+    )
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking.uri)
+    try:
+        outputs = mlflow.models.get_model_info(f"models:/kinds/{number}").signature.outputs
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert [(column.name, column.type.name) for column in outputs.inputs] == [("cat", "double"), ("dog", "double")]
