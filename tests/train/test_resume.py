@@ -58,7 +58,7 @@ def traces(tmp_path: Path) -> Path:
 
 
 def slow_spec(name: str, traces: Path, pause_s: float = 0.3, **train: Any) -> ModelSpec:
-    space = {"num_leaves": {"int_uniform": [4, 60]}, "traces": str(traces), "pause_s": pause_s}
+    space = {"num_leaves": {"int_uniform": [4, 60]}, "traces": str(traces), "pause_s": pause_s, **train.pop("more", {})}
     changes = {"trainer": "tests.train.resuming:slow_trainer", "space": space, "trials": TRIALS, "max_concurrent": 2}
     return spec_of(name, train={**changes, "scheduler": "none", **train})
 
@@ -126,8 +126,9 @@ def test_a_trial_goes_on_from_its_checkpoint_after_its_driver_was_killed(
     workspace: Workspace, tmp_path: Path, traces: Path
 ) -> None:
     name = "in_the_middle"
-    spec = slow_spec(name, traces, 0.5, trainer="tests.train.resuming:paused", checkpoint_every_s=0)
-    spec.train.space["early_stopping_rounds"] = 99
+    patient = {"early_stopping_rounds": 99}
+    train = {"trainer": "tests.train.resuming:paused", "checkpoint_every_s": 0, "more": patient}
+    spec = slow_spec(name, traces, 0.5, **train)
     driver = Driver(tmp_path, spec, workspace)
     first = driver.start()
     driver.wait_for(lambda: starts(traces) >= 2, first)
