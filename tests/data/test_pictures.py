@@ -1,15 +1,23 @@
 import base64
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
+from mlops_ray.data import ingest, load_version
 from mlops_ray.data.conversion import accepts, convert
+from mlops_ray.lake import Lake
 from mlops_ray.pixels import encode_png
+from mlops_ray.spec import ModelSpec, Workspace
 
 WHOLE = encode_png(np.full((4, 4, 3), 9, np.uint8))
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+TRAIN = {"task": "multiclass", "trainer": "torchvision", "metric": "accuracy"}
 REASON = "not a picture (JPEG, PNG or WebP) that can be read"
 
 
@@ -54,3 +62,26 @@ def test_what_cannot_be_read_is_told_and_a_null_stays_one(column: pa.Array) -> N
     assert converted.values.to_pylist() == [WHOLE, None, None, None]
     [(reason, wrong)] = converted.problems
     assert (reason, wrong.tolist()) == (REASON, [False, True, True, False])
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_damaged_picture_is_quarantined_with_its_reason(tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "raw").mkdir()
+    table = pa.table({"photo": [WHOLE, WHOLE[:-30], WHOLE, b"text"], "animal": ["cat", "dog", "fox", "cat"]})
+    pq.write_table(table, tmp_path / "raw" / "1.parquet")
+    features = {"photo": {"type": "image", "height": 4, "width": 4}}
+    data = {
+        "source": str(tmp_path / "raw"),
+        "label": "animal",
+        "classes": ["cat", "dog"],
+        "features": features,
+        "checks": {"max_quarantined_share": 0.8, "min_rows": 1},
+    }
+    spec = ModelSpec.model_validate({"name": "animals", "data": data, "train": TRAIN})
+    result = ingest(spec, workspace, now_s=1.0, run_id="r")
+    assert (result.version.rows, result.version.quarantined_rows) == (1, 3)
+    assert result.reasons[f"photo: {REASON}"] == 2
+    rows = load_version(workspace, result.version)
+    assert rows["photo"].to_pylist() == [WHOLE]
+    bad = ds.dataset(Lake(str(result.version.quarantine_uri)).root).to_table()
+    assert bad.filter(pc.field("animal") == "dog")["photo"].to_pylist() == [WHOLE[:-30]], "as it came"
