@@ -9,7 +9,7 @@ from mlops_ray.pixels import LARGEST_PIXELS, decode_image, decode_images, encode
 
 def saved(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], kind: str, **options: object) -> bytes:
     sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, format=kind, **options)  # type: ignore[arg-type]
+    Image.fromarray(pixels).save(sink, format=kind, **options)
     return sink.getvalue()
 
 
