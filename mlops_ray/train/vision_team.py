@@ -18,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from mlops_ray.errors import TrainError
+from mlops_ray.train.vision_net import lay_out
 
 __all__ = ["Team"]
 
@@ -48,6 +49,7 @@ class Team:
             return net
         if not self._sharded:
             return DistributedDataParallel(net)
+        lay_out(net, torch.contiguous_format)  # parts of others cannot be gathered
         for values in (*net.parameters(), *net.buffers()):
             dist.broadcast(values.detach(), src=0)
         try:
@@ -103,6 +105,5 @@ class Team:
 
 def _large_parts(net: nn.Module) -> list[nn.Module]:
     """Sequences of layers, innermost first, which are gathered one after the other instead of all at once."""
-    return [
-        part for part in reversed(list(net.modules())) if isinstance(part, nn.Sequential) and any(part.parameters())
-    ]
+    sequences = [part for part in net.modules() if isinstance(part, nn.Sequential)]
+    return [part for part in reversed(sequences) if next(part.parameters(), None) is not None]
