@@ -35,7 +35,7 @@ soak: setup
 bench: setup bench-setup
 	$(BIN)/python -m benchmarks.serving --output benchmarks/results/serving.json
 
-bench-data: setup
+bench-data: setup $(GREAT_EXPECTATIONS)/.setup-done
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
 
 bench-sweep: setup

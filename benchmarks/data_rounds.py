@@ -17,6 +17,7 @@ class Timed:
     rounds_s: tuple[float, ...]
     median_s: float
     per_s: float  # amount over the median
+    peak_bytes: int | None = None  # most memory at once, where it was looked at
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ def interleave(
     rounds: int,
     clock: Callable[[], float],
     before: Callable[[], object] = lambda: None,
+    warm_up: bool = True,
 ) -> dict[str, Timed]:
     """Every way once in each round, in turns that begin with another one each time, after a round that does not count.
 
-    `before` is called ahead of each, outside of its time.
+    `before` is called ahead of each, outside of its time; without `warm_up` every round counts.
 
     Raises:
         RuntimeError: two ways did not do the same amount.
@@ -45,7 +47,7 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     amounts: set[int] = set()
     names = list(ways)
-    for number in range(-1, rounds):
+    for number in range(-1 if warm_up else 0, rounds):
         first = max(number, 0) % len(names)
         for name in names[first:] + names[:first]:
             before()

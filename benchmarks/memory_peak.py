@@ -7,7 +7,7 @@ import psutil
 
 __all__ = ["MemoryPeak"]
 
-_EVERY_S = 0.2
+_EVERY_S = 0.1
 
 
 class MemoryPeak:

@@ -1,5 +1,6 @@
 """What runs in the workers of the sweep benchmark; it imports no more than a trial needs, since workers wait for it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,9 @@ from mlops_ray.spec import ModelSpec
 from mlops_ray.train.lightgbm_trainer import train_lightgbm
 from mlops_ray.train.trial_context import TrialContext
 
-__all__ = ["boost", "naive_trial", "start_up_only"]
+__all__ = ["EPOCH_END", "boost", "naive_trial", "start_up_only", "timed_torch"]
+
+EPOCH_END = "epoch_end_s"
 
 
 def start_up_only(context: TrialContext) -> TrainedModel:
@@ -27,6 +30,18 @@ def start_up_only(context: TrialContext) -> TrainedModel:
             y_valid=context.y_valid[few], max_iterations=1, data_id=None,
         )
     )  # fmt: skip
+
+
+def timed_torch(context: TrialContext) -> TrainedModel:
+    """The trainer `torch`; MLflow gets the second at which each epoch was at its end, its report included."""
+    # 2 s to import, which the trials of LightGBM need not wait for
+    from mlops_ray.train.torch_trainer import train_torch
+
+    def checkpoint(epoch: int, metrics: Mapping[str, float], state: Any) -> None:
+        context.checkpoint(epoch, metrics, state)
+        context.log({EPOCH_END: time.monotonic()}, epoch)
+
+    return train_torch(replace(context, checkpoint=checkpoint))
 
 
 def naive_trial(config: Mapping[str, Any], *, data: SweepData, spec: ModelSpec) -> None:

@@ -3,6 +3,7 @@
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import torch
@@ -10,20 +11,22 @@ from torch import nn
 
 from benchmarks.sweep_contestants import engine_sweep
 from benchmarks.sweep_data import COLUMNS, spec_of, training_data
+from benchmarks.sweep_trials import EPOCH_END
 from mlops_ray.evaluation import score
 from mlops_ray.spec import Workspace
 from mlops_ray.train.training_data import Part
 
 __all__ = ["bare_samples_per_s", "engine_samples_per_s", "epochs_per_s"]
 
+_TRAINER = "benchmarks.sweep_trials:timed_torch"
 _HIDDEN, _LAYERS, _DROPOUT = 64, 2, 0.1
 _BATCH = 1024
 
 
 def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int, cpus: int, gpus: int = 0) -> float:
-    """From the times at which the epochs of a trial came to MLflow; the first one counts as start-up."""
+    """From the ends of the epochs of a trial; the first one counts as start-up."""
     spec = spec_of(
-        "torch",
+        _TRAINER,
         cpus=cpus,
         resources={"cpus": cpus, "gpus": gpus},
         trials=1,
@@ -32,17 +35,22 @@ def engine_samples_per_s(train: Part, valid: Part, folder: Path, *, epochs: int,
         space={"hidden": _HIDDEN, "layers": _LAYERS, "dropout": _DROPOUT, "batch_size": _BATCH, "patience": epochs},
     )
     engine_sweep(spec, training_data(train, valid), folder)
-    return len(train.y) * epochs_per_s(folder, "auc", epochs)
+    ends = [point.value for point in _points(folder, EPOCH_END)]
+    return len(train.y) * (len(ends) - 1) / (max(ends) - min(ends))
 
 
 def epochs_per_s(folder: Path, metric: str, epochs: int) -> float:
-    """Of the only trial of the sweep in `folder`, from the end of its first epoch on."""
+    """Of the only trial of the sweep in `folder`, from the end of its first epoch on, by the times of its reports."""
+    points = sorted(_points(folder, f"validation_{metric}"), key=lambda point: point.step)
+    times = [point.timestamp / 1000 for point in points if point.step <= epochs]
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def _points(folder: Path, name: str) -> list[Any]:
     client = mlflow.MlflowClient(Workspace.at(folder).tracking)
     experiment = client.search_experiments(filter_string="name = 'bench'")[0].experiment_id
     [trial] = client.search_runs([experiment], "tags.`mlflow.parentRunId` != ''")
-    points = sorted(client.get_metric_history(trial.info.run_id, f"validation_{metric}"), key=lambda point: point.step)
-    times = [point.timestamp / 1000 for point in points if point.step <= epochs]
-    return (len(times) - 1) / (times[-1] - times[0])
+    return list(client.get_metric_history(trial.info.run_id, name))
 
 
 def bare_samples_per_s(train: Part, valid: Part, *, epochs: int, cpus: int, device: str = "cpu") -> float:

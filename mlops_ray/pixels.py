@@ -52,12 +52,16 @@ def decode_image(content: bytes, shape: Shape) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.width * image.height > LARGEST_PIXELS:
-                    raise ValueError(f"has {image.width} x {image.height} pixels, more than {LARGEST_PIXELS:,}")
+                    raise ValueError(
+                        f"has {image.width} x {image.height} pixels, more than the {LARGEST_PIXELS:,} that are read"
+                    )
                 if image.format == "JPEG":
                     # a large photograph is decoded in a half, a quarter or an eighth, never below the wanted size
                     image.draft(_MODES[channels], (width, height))
                 pixels = image.convert(_MODES[channels])
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise ValueError(f"has many more pixels than the {LARGEST_PIXELS:,} that are read") from None
+    except UnidentifiedImageError:
         raise ValueError(f"is no picture in {', '.join(FORMATS)} that can be read") from None
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"is a damaged picture ({error})") from None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray
+from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
 
 from mlops_ray.errors import NotFoundError, SchemaError, SourceError
@@ -16,6 +17,7 @@ from mlops_ray.store import Store
 __all__ = ["BatchPrediction", "batch_predict"]
 
 _BATCH_ROWS = 65_536
+_BATCH_NUMBERS = 2**21  # of pictures
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,28 @@ class _Scorer:
         self._bundle = load_bundle(bundle_uri, digest=digest)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        scores = self._bundle.predictor.predict(encode(self._bundle.signature, rows))
+        scores = np.asarray(self._bundle.predictor.predict(encode(self._bundle.signature, rows)))
+        classes = self._bundle.signature.classes
+        if classes:
+            return _named(rows, classes, scores)
         scored = rows.append_column("score", pa.array(scores, pa.float64()))
         if self._bundle.signature.task == "binary":
             scored = scored.append_column("label", pa.array((np.asarray(scores) >= 0.5).astype(np.int64)))
         return scored
 
 
+def _named(rows: pa.Table, classes: Sequence[str], scores: NDArray[np.float64]) -> pa.Table:
+    """The rows with the likeliest class as `label`, its probability as `score`, and all of them as `scores`."""
+    label = pa.array(classes).take(pa.array(scores.argmax(axis=1)))
+    of_each = pa.FixedSizeListArray.from_arrays(pa.array(scores.reshape(-1), pa.float64()), len(classes))
+    scored = rows.append_column("score", pa.array(scores.max(axis=1), pa.float64()))
+    return scored.append_column("label", label).append_column("scores", of_each)
+
+
 def batch_predict(
     store: Store, model: str, *, source: str, output: str, version: int | None = None, workers: int = 2
 ) -> BatchPrediction:
-    """Read Parquet at `source`, add `score` (and `label` for binary models), write Parquet to `output`.
+    """Read Parquet at `source`, add `score`, `label` and `scores` as the task has them, write Parquet to `output`.
 
     Needs an initialised Ray; streams, so memory does not grow with the rows.
 
@@ -61,11 +74,12 @@ def batch_predict(
         rows: Any = ray.data.read_parquet(source)
     except (FileNotFoundError, OSError, pa.ArrowInvalid) as error:
         raise SourceError(f"{source}: no Parquet to read ({str(error).splitlines()[0]})") from error
-    _check_columns(rows.schema().names, load_bundle(chosen.bundle_uri, digest=chosen.digest).signature, source)
+    signature = load_bundle(chosen.bundle_uri, digest=chosen.digest).signature
+    _check_columns(rows.schema().names, signature, source)
     scored = rows.map_batches(
         _Scorer,
         fn_constructor_args=(chosen.bundle_uri, chosen.digest),
-        batch_size=_BATCH_ROWS,
+        batch_size=_BATCH_ROWS if signature.image is None else max(1, _BATCH_NUMBERS // signature.width),
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=workers),
     ).materialize()

@@ -60,6 +60,8 @@ class ModelClient:
 def read_labels(file: Path) -> list[dict[str, Any]]:
     """Outcomes from a CSV, JSON lines or Parquet file with request_id, label and maybe row.
 
+    A label is a number, or the name of a class; the server knows which of them the model has.
+
     Raises:
         SourceError: no such file, another kind of file, or a column is missing.
     """
@@ -69,15 +71,24 @@ def read_labels(file: Path) -> list[dict[str, Any]]:
         raise SourceError(f"{file}: expected columns request_id and label, found {', '.join(table.column_names)}")
     names = [name for name in ("request_id", "label", "row") if name in table.column_names]
     try:
-        numbers = {name: table[name].cast(pa.float64()) for name in names if name != "request_id"}
+        rows_of = {"row": table["row"].cast(pa.float64())} if "row" in names else {}
     except pa.ArrowInvalid as error:
-        raise SourceError(f"{file}: expected numbers in label and row, found something else ({error})") from None
-    columns = pa.table({"request_id": table["request_id"].cast(pa.string()), **numbers})
+        raise SourceError(f"{file}: expected numbers in row, found something else ({error})") from None
+    columns = pa.table(
+        {"request_id": table["request_id"].cast(pa.string()), "label": _numbers_or_names(table["label"]), **rows_of}
+    )
     empty = [name for name in names if columns[name].null_count]
     if empty:
         raise SourceError(f"{file}: column {empty[0]} has {columns[empty[0]].null_count} empty cells")
     rows: list[dict[str, Any]] = columns.to_pylist()
     return [{**row, "row": int(row["row"])} if "row" in row else row for row in rows]
+
+
+def _numbers_or_names(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return labels.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return labels.cast(pa.string())
 
 
 def _read(file: Path) -> pa.Table:

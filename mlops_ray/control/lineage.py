@@ -1,5 +1,6 @@
 """From a served answer back to everything that made it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from mlops_ray.data import DatasetTable
 from mlops_ray.errors import NotFoundError
 from mlops_ray.lake import Lake
+from mlops_ray.model import Signature
 from mlops_ray.records import RecordLog
 from mlops_ray.spec import Workspace, without_password
 from mlops_ray.store import Store
@@ -23,6 +25,8 @@ def lineage_of(store: Store, workspace: Workspace, request_id: str) -> dict[str,
     record = _find(store, workspace, request_id)
     model = record.pop("model")
     version = store.model_version(model, record["version"])
+    if record.get("confidence") is not None:
+        record["class"] = _class_of(version.bundle_uri, record["score"])
     table, _, _ = version.dataset.partition("@")
     dataset = DatasetTable(table, catalog=workspace.catalog, lake=workspace.lake)
     known = dataset.resolve(version.dataset)
@@ -77,6 +81,13 @@ def _find(store: Store, workspace: Workspace, request_id: str) -> dict[str, Any]
     raise NotFoundError(f"no record of request {request_id!r} in {workspace.lake}; looked at models: {names}")
 
 
+def _class_of(bundle_uri: str, place: float) -> str:
+    signature = Signature.from_json(json.loads(Lake(bundle_uri).read_bytes("signature.json")))
+    return signature.classes[int(place)]
+
+
 def _answer(request: Mapping[str, Any]) -> str:
     score = request["score"]
+    if request.get("confidence") is not None:
+        return f"class {request.get('class', f'{score:.0f}')} with probability {request['confidence']:.6g}"
     return f"score {score:.6g}" if score is not None else f"no score (status {request['status']}, {request['error']})"

@@ -49,16 +49,16 @@ class HttpParity:
             return None
         client = ModelClient(self._url, spec.name, api_key=self._api_key)
         records, size = probe.records(), min(_ROWS_A_REQUEST, spec.serve.max_rows)
-        answers: list[float] = []
+        answers: list[Any] = []
         while len(answers) < len(records):
-            answered = _scores(client, records[len(answers) : len(answers) + size], version.version)
+            answered = _predictions(client, records[len(answers) : len(answers) + size], version.version)
             if answered is None:
                 size //= 2
             elif isinstance(answered, str):
                 return f"parity: {answered}"
             else:
                 answers += answered
-        mismatch = probe.mismatch(np.asarray(answers))
+        mismatch = probe.mismatch(np.asarray([_numbers(answer, spec.data.classes) for answer in answers]))
         return None if mismatch is None else f"parity, over HTTP: {mismatch}"
 
 
@@ -82,7 +82,7 @@ class BackgroundParity:
         return asked.result()
 
 
-def _scores(client: ModelClient, rows: Sequence[Mapping[str, Any]], version: int) -> list[float] | str | None:
+def _predictions(client: ModelClient, rows: Sequence[Mapping[str, Any]], version: int) -> list[Any] | str | None:
     """What the version says, or why the request was refused for good; None when fewer rows may go through."""
     try:
         answer = client.predict(rows, version=version)
@@ -92,4 +92,12 @@ def _scores(client: ModelClient, rows: Sequence[Mapping[str, Any]], version: int
         if error.status in _NOT_YET:
             raise ClusterError(f"version {version} does not answer yet ({error.status}): {error}") from error
         return f"the version refuses a row of its own training data: {error}"
-    return [prediction["score"] for prediction in answer["predictions"]]
+    predictions: list[Any] = answer["predictions"]
+    return predictions
+
+
+def _numbers(prediction: Mapping[str, Any], classes: Sequence[str] | None) -> Any:
+    """The score, or that of each class in the order of the training; NaN for one that is not named."""
+    if classes is None:
+        return prediction["score"]
+    return [prediction.get("scores", {}).get(name, np.nan) for name in classes]

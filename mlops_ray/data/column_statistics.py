@@ -97,7 +97,7 @@ class ColumnCounter:
         self._is_text = not (
             pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or pat.is_timestamp(kind)
         )
-        self._is_named = not pat.is_binary(kind)
+        self._is_named = not (pat.is_binary(kind) or pat.is_large_binary(kind))
         self._is_time = pat.is_timestamp(kind)
         self._counted = ColumnStatistics()
         self._counter = HashCounter(_DISTINCT)
@@ -122,10 +122,17 @@ class ColumnCounter:
         return replace(self._counted, distinct=self._counter.result())
 
     def _many(self, present: pa.Array) -> Hashes:
-        hashes = hash_numbers(present)
-        self._counter.add(hashes)
         self._counted = replace(self._counted, top=None)
-        return hashes
+        narrow = _narrow(present)
+        if narrow is None:
+            hashes = hash_numbers(present)
+            self._counter.add(hashes)
+            return hashes
+        values, codes = narrow
+        counts = np.bincount(codes, minlength=len(values))
+        hashes, found = hash_numbers(pa.array(values)), counts > 0
+        self._counter.add(hashes[found], counts[found])
+        return hashes[codes]
 
     def _few(self, present: pa.Array) -> Hashes:
         encoded = present.dictionary_encode()
@@ -146,6 +153,15 @@ class ColumnCounter:
         if pat.is_boolean(present.type):
             present = pc.cast(present, pa.int8())
         return present.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+
+
+def _narrow(values: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """Whole numbers from a small range: all numbers of the range, and the place in it of each value."""
+    if not pat.is_int64(values.type) or not len(values):
+        return None
+    numbers = values.to_numpy(zero_copy_only=False)
+    low, high = int(numbers.min()), int(numbers.max())
+    return (low + np.arange(high - low + 1), numbers - low) if high - low < len(numbers) // 4 else None
 
 
 def _looks_few(values: pa.Array) -> bool:

@@ -123,6 +123,8 @@ def _number_problems(values: pa.Array, kind: Kind) -> Iterator[tuple[str, Mask]]
 
 
 def _where(what: str, wrong: pa.Array, values: pa.Array) -> Iterator[tuple[str, Mask]]:
+    if not pc.any(wrong).as_py():  # most often, and this is the quickest way to know
+        return
     mask = pc.and_(pc.fill_null(wrong, False), values.is_valid()).to_numpy(zero_copy_only=False)
     if mask.any():
         yield what, mask

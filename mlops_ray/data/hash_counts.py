@@ -66,8 +66,11 @@ class HashCounts:
 
     def merge(self, other: "HashCounts") -> "HashCounts":
         """Both together; associative and commutative."""
-        hashes = np.concatenate([self.hashes, other.hashes])
-        return _smallest(self.limit, hashes, np.concatenate([self.counts, other.counts]))
+        if not len(self.hashes) or not len(other.hashes):
+            return self if len(self.hashes) else HashCounts(self.limit, other.hashes, other.counts)
+        return _added_up(
+            self.limit, np.concatenate([self.hashes, other.hashes]), np.concatenate([self.counts, other.counts])
+        )
 
 
 class HashCounter:
@@ -75,37 +78,62 @@ class HashCounter:
 
     def __init__(self, limit: int) -> None:
         self._found = HashCounts.empty(limit)
+        self._waiting: list[Hashes] = []  # to be counted once each: together, because sorting is what costs
+        self._waiting_rows = 0
 
     def add(self, hashes: Hashes, counts: npt.NDArray[np.int64] | None = None) -> None:
         """Count these, each once or as often as `counts` says."""
         if not self._found.exact:
             small = hashes <= self._found.hashes[-1]
             hashes, counts = hashes[small], counts[small] if counts is not None else None
-        else:
-            hashes, counts = self._first_cut(hashes, counts)
-        if len(hashes):
-            ones = np.ones(len(hashes), np.int64) if counts is None else counts
-            self._found = self._found.merge(_smallest(self._found.limit, hashes, ones))
+        if counts is not None:
+            self._found = self._found.merge(_added_up(self._found.limit, hashes, counts))
+        elif len(hashes):
+            self._waiting.append(hashes)
+            self._waiting_rows += len(hashes)
+            if self._waiting_rows >= self._found.limit:
+                self._count()
 
     def result(self) -> HashCounts:
         """What was counted so far."""
+        self._count()
         return self._found
 
-    def _first_cut(
-        self, hashes: Hashes, counts: npt.NDArray[np.int64] | None
-    ) -> tuple[Hashes, npt.NDArray[np.int64] | None]:
-        """Those that can be among the smallest, where a quick look tells: sorting all is ten times as dear."""
-        limit = self._found.limit
-        if len(hashes) <= 8 * limit:
-            return hashes, counts
-        small = hashes < np.uint64(_SPACE * 4 * limit / len(hashes))
-        if len(np.unique(hashes[small])) < limit:
-            return hashes, counts
-        return hashes[small], counts[small] if counts is not None else None
+    def _count(self) -> None:
+        if self._waiting:
+            hashes = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+            self._waiting, self._waiting_rows = [], 0
+            self._found = self._found.merge(_counted(self._found.limit, hashes))
 
 
-def _smallest(limit: int, hashes: Hashes, counts: npt.NDArray[np.int64]) -> HashCounts:
-    distinct, places = np.unique(hashes, return_inverse=True)
-    totals = np.zeros(len(distinct), np.int64)
-    np.add.at(totals, places, counts)
-    return HashCounts(limit, distinct[:limit], totals[:limit])
+def _counted(limit: int, hashes: Hashes) -> HashCounts:
+    """The smallest of these, which are many."""
+    if len(hashes) > 8 * limit:  # those that can be among the smallest, where a quick look tells
+        small = np.sort(hashes[hashes < np.uint64(_SPACE * 4 * limit / len(hashes))])
+        found = _runs(limit, small)
+        if not found.exact:
+            return found
+    return _runs(limit, np.sort(hashes))
+
+
+def _runs(limit: int, ordered: Hashes) -> HashCounts:
+    starts = _starts(ordered)
+    lengths = (
+        np.diff(starts[: limit + 1], append=len(ordered)) if len(starts) <= limit else np.diff(starts[: limit + 1])
+    )
+    return HashCounts(limit, ordered[starts[:limit]], lengths)
+
+
+def _added_up(limit: int, hashes: Hashes, counts: npt.NDArray[np.int64]) -> HashCounts:
+    order = np.argsort(hashes, kind="stable")  # quick where two ascending parts follow each other
+    hashes, counts = hashes[order], counts[order]
+    starts = _starts(hashes)
+    totals = np.add.reduceat(counts, starts) if len(starts) else counts
+    return HashCounts(limit, hashes[starts[:limit]], totals[:limit])
+
+
+def _starts(ordered: Hashes) -> npt.NDArray[np.int64]:
+    """Where each distinct one of ascending hashes begins."""
+    first = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return np.flatnonzero(first)

@@ -167,21 +167,34 @@ def _problems(
 
 
 def _wrong(good: pa.Array, column: Column) -> Iterator[tuple[FeatureRule, str, pa.Array]]:
-    if column.min is not None:
-        yield "min", f"below min {column.min:g}", pc.less(good, column.min)
-    if column.max is not None:
-        yield "max", f"above max {column.max:g}", pc.greater(good, column.max)
-    if column.categories is not None:
-        known = pa.array(column.categories, pa.string())
-        yield "categories", "not in categories", pc.and_(pc.invert(pc.is_in(good, known)), good.is_valid())
-    if column.regex is not None:
-        yield "regex", f"does not match {column.regex}", _without(good, column.regex)
+    if column.min is not None or column.max is not None:
+        yield from _outside(good, column)
+    if column.categories is not None or column.regex is not None:
+        yield from _unknown(good, column)
 
 
-def _without(texts: pa.Array, regex: str) -> pa.Array:
-    """Where the pattern is not found; each distinct text is looked at once."""
+def _outside(numbers: pa.Array, column: Column) -> Iterator[tuple[FeatureRule, str, pa.Array]]:
+    found = pc.min_max(numbers)  # in one pass; most often there is nothing to look for
+    lowest, highest = found["min"].as_py(), found["max"].as_py()
+    if lowest is None:
+        return
+    if column.min is not None and lowest < column.min:
+        yield "min", f"below min {column.min:g}", pc.less(numbers, column.min)
+    if column.max is not None and highest > column.max:
+        yield "max", f"above max {column.max:g}", pc.greater(numbers, column.max)
+
+
+def _unknown(texts: pa.Array, column: Column) -> Iterator[tuple[FeatureRule, str, pa.Array]]:
+    """Each distinct text is looked at once."""
     encoded = texts.dictionary_encode()
-    return pc.take(pc.invert(pc.match_substring_regex(encoded.dictionary, regex)), encoded.indices)
+    if column.categories is not None:
+        wrong = pc.invert(pc.is_in(encoded.dictionary, pa.array(column.categories, pa.string())))
+        if pc.any(wrong).as_py():
+            yield "categories", "not in categories", pc.take(wrong, encoded.indices)
+    if column.regex is not None:
+        wrong = pc.invert(pc.match_substring_regex(encoded.dictionary, column.regex))
+        if pc.any(wrong).as_py():
+            yield "regex", f"does not match {column.regex}", pc.take(wrong, encoded.indices)
 
 
 def _broken(values: pa.Array, mask: Mask) -> Broken:
@@ -198,9 +211,8 @@ def _chosen(examples: Iterable[str]) -> tuple[str, ...]:
 
 
 def _rows(what: str, wrong: pa.Array) -> Iterator[tuple[str, Mask]]:
-    mask = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
-    if mask.any():
-        yield what, mask
+    if pc.any(wrong).as_py():
+        yield what, pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
 
 
 def _quarantined(table: pa.Table, problems: Sequence[_Problem], wrong: Mask, source: str) -> pa.Table:

@@ -82,7 +82,10 @@ class Bundle:
             raise PredictionError(f"model {self.uri}: raised {type(error).__name__}: {error}") from error
         expected = (len(matrix), *self.signature.answer_shape)
         if answer.shape != expected:
-            raise PredictionError(f"model {self.uri}: expected predictions {expected}, found shape {answer.shape}")
+            of_classes = f" of {len(self.signature.classes)} classes" if self.signature.classes else ""
+            raise PredictionError(
+                f"model {self.uri}: expected {len(matrix)} predictions{of_classes}, found shape {answer.shape}"
+            )
         if not np.isfinite(answer).all():
             row = int(np.argwhere(~np.isfinite(answer))[0][0])
             raise PredictionError(f"model {self.uri}: expected finite predictions, found {answer[row]} in row {row}")

@@ -61,8 +61,9 @@ class Probe:
 
     def mismatch(self, answers: Matrix) -> str | None:
         """The largest difference as a sentence, when `answers` to the first rows are not the trainer's."""
-        if answers.shape[1:] != self.predictions.shape[1:] or not answers.ndim > 0 or len(answers) > len(self.rows):
-            return f"expected predictions of shape {self.predictions.shape} at most, found {answers.shape}"
+        if answers.shape[1:] != self.predictions.shape[1:] or not answers.ndim or len(answers) > len(self.rows):
+            of_classes = f" of {self.predictions.shape[1]} classes" if self.predictions.ndim == 2 else ""
+            return f"expected at most {len(self.predictions)} predictions{of_classes}, found shape {answers.shape}"
         expected = self.predictions[: len(answers)]
         allowed = self.tolerance * np.maximum(1.0, np.abs(expected))
         excess = np.nan_to_num(np.abs(answers - expected) / allowed, nan=np.inf)

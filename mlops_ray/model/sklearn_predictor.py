@@ -72,7 +72,7 @@ def _wanted_columns(estimator: Any, signature: Signature) -> int | slice | None:
             "wrap it in sklearn.calibration.CalibratedClassifierCV"
         )
     classes = [float(label) for label in estimator.classes_]
-    expected = [float(code) for code in range(len(signature.classes) or 2)]
+    expected = list(range(len(signature.classes) or 2))
     if classes != expected:
         raise ModelError(
             f"{type(estimator).__name__}: expected the classes {_listed(expected)}, found {_listed(classes)}"

@@ -43,6 +43,10 @@ _VALUES: Mapping[OutcomeKind, Callable[[Floats, Floats], Floats]] = {
     "log_loss": _log_loss,
     "label": lambda _, label: label,
 }
+# Scores and labels of a multiclass model are places of classes.
+_OF_CLASSES: Mapping[OutcomeKind, Callable[[Floats, Floats], Floats]] = {
+    "error": lambda score, label: (score != label).astype(np.float64),
+}
 
 
 def wanted_outcomes(spec: ModelSpec) -> tuple[Outcome, ...]:
@@ -92,11 +96,12 @@ def _parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(part)
 
 
-def strata(rows: pa.Table, kind: OutcomeKind) -> tuple[Stratum, ...]:
+def strata(rows: pa.Table, kind: OutcomeKind, *, task: Task) -> tuple[Stratum, ...]:
     """One value for each unit, the mean over its rows, as moments by epoch and side; `rows` are those of `joined`."""
     if not rows.num_rows:
         return ()
-    values = _VALUES[kind](rows["score"].to_numpy(), rows["label"].to_numpy())
+    value = (_OF_CLASSES if task == "multiclass" else _VALUES)[kind]
+    values = value(rows["score"].to_numpy(), rows["label"].to_numpy())
     valued = rows.select(["epoch", "assigned", "unit"]).append_column("value", pa.array(values))
     units = valued.group_by(["epoch", "assigned", "unit"]).aggregate([("value", "mean")])
     epochs, sides = units["epoch"].to_numpy(), units["assigned"].to_numpy()
@@ -142,7 +147,7 @@ class Joining:
 
     def _of(self, delivery: Delivery) -> Totals:
         rows = joined(self.log, delivery, task=self.task)
-        return {outcome.name: strata(rows, outcome.of) for outcome in self.outcomes}
+        return {outcome.name: strata(rows, outcome.of, task=self.task) for outcome in self.outcomes}
 
 
 class OutcomeTotals:

@@ -1,7 +1,9 @@
 """Performance on outcomes: joins labels to predictions by request id and row, and says when it has decayed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,9 +39,10 @@ def performance_since(log: RecordLog, *, version: int, task: Task, since_s: floa
         labels = labels.filter(pc.field("label").isin([0.0, 1.0]))
     if not labels.num_rows:
         return Performance(version=version, rows=0, coverage=0.0, metrics={})
-    served = log.served(since_s, _COLUMNS)
-    answered = (pc.field("version") == version) & pc.field("score").is_valid()
-    served = served.filter(answered & pc.field("assigned").isin(_USERS))
+    answered = (pc.field("version") == version) & pc.field("score").is_valid() & pc.field("assigned").isin(_USERS)
+    if task == "multiclass":
+        return _of_classes(log, version, labels, answered & (pc.field("time_s") >= since_s), log.served_files(since_s))
+    served = log.served(since_s, _COLUMNS).filter(answered)
     joined = served.join(labels.select([*_KEYS, "label"]), keys=_KEYS, join_type="inner")
     return Performance(
         version=version,
@@ -47,6 +50,42 @@ def performance_since(log: RecordLog, *, version: int, task: Task, since_s: floa
         coverage=joined.num_rows / served.num_rows if served.num_rows else 0.0,
         metrics=_metrics(joined, task) if joined.num_rows else {},
     )
+
+
+def _of_classes(
+    log: RecordLog, version: int, labels: pa.Table, answered: pc.Expression, files: Sequence[str]
+) -> Performance:
+    """Read file by file: of the many probabilities only those of labelled rows are kept."""
+    known = labels.select([*_KEYS, "label"])
+    served, parts = 0, [known.slice(0, 0).append_column("scores", pa.array([], pa.list_(pa.float32())))]
+    for path in files:
+        rows = log.served_in(path, [*_COLUMNS, "scores"]).filter(answered)
+        served += rows.num_rows
+        places = pa.array(np.arange(rows.num_rows))
+        # a join takes no lists
+        found = rows.select(_KEYS).append_column("place", places).join(known, keys=_KEYS, join_type="inner")
+        parts.append(found.drop_columns(["place"]).append_column("scores", rows["scores"].take(found["place"])))
+    joined = pa.concat_tables(parts)
+    return Performance(
+        version=version,
+        rows=joined.num_rows,
+        coverage=joined.num_rows / served if served else 0.0,
+        metrics=_class_metrics(joined),
+    )
+
+
+def _class_metrics(joined: pa.Table) -> dict[str, float]:
+    """From the rows whose probabilities were kept, of as many classes as most of them have."""
+    counts = pc.fill_null(pc.list_value_length(joined["scores"]), 0).to_numpy()
+    if not counts.any():
+        return {}
+    classes = int(np.bincount(counts[counts > 0]).argmax())
+    rows = joined.filter(pa.array(counts == classes))
+    predictions = rows["scores"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, classes)
+    try:
+        return scores("multiclass", rows["label"].to_numpy(), predictions)
+    except ValidationError:
+        return {}
 
 
 def newest_labels(labels: pa.Table) -> pa.Table:

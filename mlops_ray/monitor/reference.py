@@ -32,7 +32,7 @@ class Watched:
 
         The same rows as a replica's profile holds.
         """
-        width = len(self.signature.inputs) + 1
+        width = len(self.signature.columns()) + 1
         if not served.num_rows:
             return np.empty((0, width)), np.empty(0)
         own = served.filter(
@@ -45,8 +45,14 @@ class Watched:
             return np.empty((0, width)), np.empty(0)
         features: Any = own["features"].combine_chunks()
         table = pa.Table.from_struct_array(features)
-        matrix = np.column_stack((encode(self.signature, table), own["score"].to_numpy()))
+        matrix = np.column_stack((self._numbers(table), own["score"].to_numpy()))
         return matrix, own["time_s"].to_numpy()
+
+    def _numbers(self, features: pa.Table) -> NDArray[np.float64]:
+        """The features as a profile counts them; of a picture the records hold just that."""
+        if self.signature.image is None:
+            return encode(self.signature, features)
+        return np.column_stack([features[column.name].to_numpy() for column in self.signature.columns()])
 
 
 def load_watched(record: ModelVersionRecord) -> Watched:

@@ -17,6 +17,7 @@ PREDICTION = "prediction"
 _MIN_TIMES = 200
 _LABEL_AT = 0.5
 _SD_SHARE = 0.1
+_CLASSES = 50  # bins, at most
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Yardstick:
     edges: tuple[float, ...] = ()
     """Inner edges of the score bins, ascending; none: scores are not compared."""
     tolerance: float | None = None
-    """Scores further apart disagree; None: another label (binary), or nothing is known to hold them against."""
+    """Scores further apart disagree; None: another label or class, or nothing is known to hold them against."""
 
     @classmethod
     def of(cls, spec: ModelSpec, reference: ReferenceProfile | None) -> "Yardstick":
@@ -48,7 +49,9 @@ class Yardstick:
         known = [f for f in reference.features if f.name == PREDICTION] if reference is not None else []
         prediction = known[0] if known else None
         tolerance = analysis.paired.tolerance
-        if tolerance is None and spec.train.task != "binary" and prediction is not None:
+        if spec.train.task == "multiclass":
+            tolerance = None  # classes are not near each other
+        elif tolerance is None and spec.train.task != "binary" and prediction is not None:
             tolerance = _SD_SHARE * prediction.std
         return cls(
             slow_ms=spec.serve.latency_objective_ms,
@@ -88,15 +91,24 @@ class Yardstick:
             return np.abs(scores - others) > self.tolerance
         if self.task == "binary":
             return (scores >= _LABEL_AT) != (others >= _LABEL_AT)
-        return None
+        return scores != others if self.task == "multiclass" else None
 
 
 def _edges(prediction: FeatureReference, bins: int) -> tuple[float, ...]:
-    """Of the reference's edges those nearest to equal shares; edges that meet are one, and no outer bin is empty."""
-    shares = np.cumsum(prediction.counts[:-1])[:-1] / max(1, sum(prediction.counts[:-1]))
+    """Of the reference's edges those nearest to equal shares; edges that meet are one, and no outer bin is empty.
+
+    Each class of a multiclass model is a bin of its own, and where they are many, neighbours go together.
+    """
+    known, counts = prediction.edges, prediction.counts[:-1]
+    if prediction.kind == "categorical":
+        classes = len(prediction.categories)
+        known, counts = tuple(place + 0.5 for place in range(classes - 1)), prediction.counts[:classes]
+        if bins >= 2 and classes <= max(bins, _CLASSES):
+            return known
+    shares = np.cumsum(counts)[:-1] / max(1, sum(counts))
     inside = np.flatnonzero((shares > 0) & (shares < 1))
     if not len(inside) or bins < 2:
         return ()
     wanted = np.arange(1, bins) / bins
     nearest = np.abs(shares[inside][None, :] - wanted[:, None]).argmin(axis=1)
-    return tuple(prediction.edges[place] for place in sorted(set(inside[nearest].tolist())))
+    return tuple(known[place] for place in sorted(set(inside[nearest].tolist())))

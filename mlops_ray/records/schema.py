@@ -29,6 +29,11 @@ SERVED: pa.Schema = pa.schema(
         ("predict_ms", pa.float64()),  # of it, inside the model that answered
         ("score", pa.float64()),
         ("paired_score", pa.float64()),  # the champion's, where the canary or a shadow answered and both were asked
+        (
+            "confidence",
+            pa.float64(),
+        ),  # of a multiclass model: the probability of the class that `score` is the place of
+        ("scores", pa.list_(pa.float32())),  # of a multiclass model: the probability of each class
     ]
 )
 

@@ -19,7 +19,7 @@ __all__ = ["Answer", "ArrowBody", "Body", "InferBody", "PlainBody"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Scores (n,) of one request, and who gave them."""
+    """Scores (n,) or (n, classes) of one request, and who gave them."""
 
     request_id: str
     model: str
@@ -30,9 +30,17 @@ class Answer:
     scores: NDArray[np.float64]
     warnings: tuple[str, ...] = ()
     """Values of the request that break rules of the spec."""
+    classes: tuple[str, ...] = ()
+    """Of a multiclass model, whose scores are the probabilities of each."""
 
     def outputs(self) -> dict[str, NDArray[Any]]:
-        """`score`, and for a binary model `label`: 1 where the score is at least one half."""
+        """`score`, and for a binary model `label`: 1 where the score is at least one half.
+
+        Of a multiclass model the `label` that is likeliest, its `score`, and the `scores` (n, classes) of all.
+        """
+        if self.classes:
+            names = np.array(self.classes, dtype=object)
+            return {"label": names[self.scores.argmax(axis=1)], "score": self.scores.max(axis=1), "scores": self.scores}
         if self.task != "binary":
             return {"score": self.scores}
         return {"score": self.scores, "label": (self.scores >= 0.5).astype(np.int64)}
@@ -53,8 +61,11 @@ class PlainBody:
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
+        predictions: list[Any]
         if answer.task == "binary":
-            predictions: list[Any] = [{"score": s, "label": int(s >= 0.5)} for s in answer.scores.tolist()]
+            predictions = [{"score": s, "label": int(s >= 0.5)} for s in answer.scores.tolist()]
+        elif answer.classes:
+            predictions = [_of_classes(answer.classes, row) for row in answer.scores.tolist()]
         else:
             predictions = [{"score": s} for s in answer.scores.tolist()]
         return json_response(
@@ -139,6 +150,12 @@ class ArrowBody:
             **_told(answer),
         }
         return Response(arrow_stream(answer.outputs(), metadata), 200, ARROW_STREAM)
+
+
+def _of_classes(classes: tuple[str, ...], scores: list[float]) -> dict[str, Any]:
+    likeliest = max(scores)
+    label = classes[scores.index(likeliest)]
+    return {"label": label, "score": likeliest, "scores": dict(zip(classes, scores, strict=True))}
 
 
 def _told(answer: Answer) -> dict[str, str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import RequestError, SchemaError
 from mlops_ray.model import InputColumn, Signature, encode
+from mlops_ray.serve.picture_rows import picture_rows
 from mlops_ray.serve.request import Rows
 from mlops_ray.serve.tensor_values import as_unit, check_values
 from mlops_ray.spec import Task
@@ -28,6 +29,7 @@ _EXPECTED = {
     "int": "integers, or floats that are whole",
     "bool": "bools",
     "category": "strings, or a dictionary of strings",
+    "image": "encoded pictures (binary)",
 }
 
 
@@ -43,24 +45,27 @@ def arrow_rows(content: bytes, signature: Signature, *, unit: str | None, max_ma
     table = _table(content, signature, max_matrix_bytes)
     if not table.num_rows:
         raise RequestError("expected at least one row, found none")
-    matrix = np.full((table.num_rows, len(signature.inputs)), np.nan)
-    for place, column in enumerate(signature.inputs):
-        if column.name in table.column_names:
-            matrix[:, place] = _encoded(column, signature.task, table)
+    matrix = _matrix(signature, table) if signature.image is None else _pictures(signature.image, table)
     if unit is None and signature.unit is not None and signature.unit in table.column_names:
         unit = as_unit(table[signature.unit][0].as_py(), _path(signature.unit))
     return Rows(matrix, None, unit)
 
 
 def arrow_stream(columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """One record batch with these columns, whose schema carries the metadata."""
-    batch = pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
+    """One record batch with these columns, whose schema carries the metadata; (n, k) is a list of k in each row."""
+    batch = pa.RecordBatch.from_pydict({name: _column(values) for name, values in columns.items()})
     schema = batch.schema.with_metadata(dict(metadata))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(batch.replace_schema_metadata(dict(metadata)))
     stream: bytes = sink.getvalue().to_pybytes()
     return stream
+
+
+def _column(values: NDArray[Any]) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
 
 
 def _table(content: bytes, signature: Signature, max_matrix_bytes: int) -> pa.Table:
@@ -154,13 +159,28 @@ def _check_type(column: InputColumn, found: pa.DataType) -> None:
 
 
 def _check_size(rows: int, signature: Signature, max_matrix_bytes: int) -> None:
-    most = max_matrix_bytes // (_BYTES_A_VALUE * len(signature.inputs))
+    most = max_matrix_bytes // (_BYTES_A_VALUE * signature.width)
     if rows > most:
         raise RequestError(
-            f"expected at most {most} rows of {len(signature.inputs)} columns, as serve.max_body_bytes allows; "
+            f"expected at most {most} rows of {signature.width} columns, as serve.max_body_bytes allows; "
             "send fewer in one stream",
             status=413,
         )
+
+
+def _matrix(signature: Signature, table: pa.Table) -> NDArray[np.float64]:
+    matrix = np.full((table.num_rows, len(signature.inputs)), np.nan)
+    for place, column in enumerate(signature.inputs):
+        if column.name in table.column_names:
+            matrix[:, place] = _encoded(column, signature.task, table)
+    return matrix
+
+
+def _pictures(column: InputColumn, table: pa.Table) -> NDArray[np.float64]:
+    values = table[column.name]
+    if values.null_count:
+        raise RequestError(f"null in {column.name!r}, which must have a picture in every row", _path(column.name))
+    return picture_rows(column, values.to_pylist(), lambda row: f"{_path(column.name)}[{row}]")
 
 
 def _encoded(column: InputColumn, task: Task, table: pa.Table) -> NDArray[np.float64]:
@@ -199,4 +219,5 @@ _ACCEPTED: Mapping[str, Callable[[pa.DataType], bool]] = {
     "int": lambda kind: bool(pt.is_integer(kind) or pt.is_floating(kind)),
     "bool": lambda kind: bool(pt.is_boolean(kind)),
     "category": _is_text,
+    "image": lambda kind: bool(pt.is_binary(kind) or pt.is_large_binary(kind)),
 }

@@ -51,7 +51,7 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
 
     async def predict(self, matrix: Matrix, *, deadline_s: float) -> Predicted:
-        """Scores of the request's own rows (n, d).
+        """Scores, (n,) or (n, classes), of the request's own rows (n, d).
 
         Raises:
             DeadlineError: there were none within `deadline_s`.

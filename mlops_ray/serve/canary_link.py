@@ -29,7 +29,8 @@ class CanaryLink:
         self.remote = remote
         self._who = f"canary version {version}"
         self._decoders = decoders
-        self._coalescer = Coalescer(remote, who=self._who, wait_s=coalesce_s)
+        each = decoders.signature.answer_shape
+        self._coalescer = Coalescer(remote, who=self._who, wait_s=coalesce_s, each=each)
         self._deadline_s = deadline_s
         self._timeouts = 0
         self._asks_again_s = 0.0
@@ -39,6 +40,11 @@ class CanaryLink:
     def compared(self) -> bool:
         """See `RemoteVersion.compared`."""
         return self.remote.compared
+
+    @property
+    def signature(self) -> Signature:
+        """What the version takes and answers."""
+        return self._decoders.signature
 
     def reads_like(self, signature: Signature) -> bool:
         """Whether a matrix that this signature encoded is what the version wants."""
@@ -60,7 +66,7 @@ class CanaryLink:
 
     async def read_aside(self, body: Body) -> NDArray[np.float64]:
         """As `read`; what takes long is done on another thread."""
-        if isinstance(body, ArrowBody):
+        if isinstance(body, ArrowBody) or not self._decoders.quick:
             return await asyncio.get_running_loop().run_in_executor(None, self.read, body)
         return self.read(body)
 

@@ -40,6 +40,21 @@ class Captured:
         columns = [self._feature(column, matrix[:, i]) for i, column in enumerate(signature.inputs)]
         return pa.StructArray.from_arrays(columns, names=list(signature.names))
 
+    def pictures(self, signature: Signature, statistics: NDArray[np.float64], digests: Sequence[str]) -> pa.StructArray:
+        """What is known of pictures (n,) as one struct column: statistics (n, columns), and a digest.
+
+        Of a picture that is hashed only the digest is kept, and that as every hash is.
+        """
+        (name,) = signature.names
+        policy = self._policy(name)
+        numbers = [pa.array(values, from_pandas=True) for values in statistics.T]
+        kept = pa.array(digests, pa.string())
+        if policy != "keep":
+            numbers = [pa.nulls(len(digests), pa.float64()) for _ in numbers]
+            kept = self._hashed(kept) if policy == "hash" else pa.nulls(len(digests), pa.string())
+        names = [*(column.name for column in signature.columns()), f"{name}.digest"]
+        return pa.StructArray.from_arrays([*numbers, kept], names=names)
+
     def units(self, units: Sequence[str], request_ids: Sequence[str]) -> list[str]:
         """Whom the answers were for; where that is not to be known, each request stands for itself."""
         policy = self._policy(_UNIT)

@@ -42,10 +42,12 @@ class Coalescer:
     champion's replica bounds its requests, and a replica that hangs must not keep the others' requests waiting.
     """
 
-    def __init__(self, remote: RemoteVersion, *, who: str, wait_s: float) -> None:
+    def __init__(self, remote: RemoteVersion, *, who: str, wait_s: float, each: tuple[int, ...] = ()) -> None:
+        """`each`: the shape of the answer to one row."""
         self._remote = remote
         self._who = who
         self._wait_s = wait_s
+        self._each = each
         self._waiting: list[_Asked] = []
         self._bytes = 0
         self._timer: asyncio.Handle | None = None
@@ -122,7 +124,7 @@ class Coalescer:
             return
         for asked, outcome in zip(batch, outcomes, strict=True):
             try:
-                _end(asked, predicted_of(outcome, len(asked.matrix), self._who))
+                _end(asked, predicted_of(outcome, len(asked.matrix), self._who, each=self._each))
             except PredictionError as error:
                 _end(asked, error)
 

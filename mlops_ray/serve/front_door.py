@@ -20,6 +20,7 @@ from mlops_ray.serve.loaded import Decoders, LoadedModel
 from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.predicted import Predicted
+from mlops_ray.serve.reading import read_aside
 from mlops_ray.serve.recorder import Served
 from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.request import Rows
@@ -178,7 +179,8 @@ class FrontDoor(ModelApp):
         if call.version is not None:
             return await self._answer_named(body, call.version, call)
         state = self._state
-        rows = body.rows(state.champion.decoders)
+        decoders = state.champion.decoders
+        rows = body.rows(decoders) if decoders.quick else await read_aside(body, decoders)
         identity = rows.request_id or call.request_id or new_request_id()
         canary = state.canary
         if canary is None:
@@ -224,7 +226,8 @@ class FrontDoor(ModelApp):
         if model is None:
             # It was here when the path was read, and a route that was pushed meanwhile took it away.
             raise RequestError(f"model {self.name!r} serves version {version} no longer", status=404)
-        rows = body.rows(model.decoders)
+        decoders = model.decoders
+        rows = body.rows(decoders) if decoders.quick else await read_aside(body, decoders)
         identity = rows.request_id or call.request_id or new_request_id()
         role = "champion" if model is state.champion else "direct"
         request = _Request(_State(state.route, model, state.canary), body, rows, identity, "direct", call)
@@ -261,14 +264,16 @@ class FrontDoor(ModelApp):
             queue_ms=predicted.queue_ms,
             predict_ms=predicted.predict_ms,
             encoded_by=state.champion,
+            seen=rows.seen,
             to_pair=role == "canary" and request.chosen("paired", state.route.paired),
         )
         self._outbox.recorder.add(served)
         if state.shadow is not None and request.assigned == "champion" and request.chosen("mirror", state.route.mirror):
             state.shadow.offer(served, request.body)
-        task = state.champion.signature.task
+        canary = state.canary if role == "canary" else None
+        said = state.champion.signature if canary is None else canary.signature
         epoch, scores = state.route.epoch, predicted.scores
-        return Answer(request.identity, self.name, version, role, epoch, task, scores, rows.warnings)
+        return Answer(request.identity, self.name, version, role, epoch, said.task, scores, rows.warnings, said.classes)
 
     async def shutdown(self) -> None:
         """Hand over what was recorded; see `ModelApp.shutdown`."""
@@ -278,11 +283,6 @@ class FrontDoor(ModelApp):
 
     async def keep_labels(self, labels: list[Label]) -> None:
         """Keep outcomes durably; see `ModelApp.keep_labels`."""
-        if self._state.champion.signature.task == "binary":
-            wrong = next((i for i, label in enumerate(labels) if label.label not in (0, 1)), None)
-            if wrong is not None:
-                path = f"$.labels[{wrong}].label"
-                raise RequestError(f"expected 0 or 1 for a binary model, found {labels[wrong].label:g}", path)
         await self._outbox.keep_labels(labels)
 
 

@@ -1,15 +1,15 @@
 """An infer request and its answer as messages of the Open Inference Protocol over gRPC."""
 
+import struct
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.errors import RequestError
 from mlops_ray.serve.answer import Answer, InferBody
 from mlops_ray.serve.grpc_messages import message
 from mlops_ray.serve.request import converted
-from mlops_ray.serve.tensor_values import NUMPY
+from mlops_ray.serve.tensor_values import output_bytes, output_datatype
 from mlops_ray.serve.tensors import InferRequest
 
 __all__ = ["infer_body", "infer_response"]
@@ -34,7 +34,7 @@ def infer_body(request: Message) -> InferBody:
     Raises:
         RequestError: 422 for a field that is not as expected, 400 for raw contents that belong to no tensor.
     """
-    raw = list(request.raw_input_contents)
+    raw: list[bytes | None] = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise RequestError(
             f"expected raw_input_contents for all {len(request.inputs)} inputs or for none, found {len(raw)}",
@@ -42,16 +42,15 @@ def infer_body(request: Message) -> InferBody:
             400,
         )
     said = [name for name in ("timeout", "unit") if name in request.parameters]
+    if not raw:
+        raw = [_elements(tensor) for tensor in request.inputs]
     content: dict[str, Any] = {
-        "inputs": [
-            _raw_tensor(tensor, raw[i]) if raw else _tensor(tensor, f"$.inputs[{i}]")
-            for i, tensor in enumerate(request.inputs)
-        ],
+        "inputs": [_tensor(tensor, values) for tensor, values in zip(request.inputs, raw, strict=True)],
         "id": request.id or None,
         "parameters": {name: _value(request.parameters[name]) for name in said},
         "outputs": [{"name": output.name} for output in request.outputs],
     }
-    return InferBody(converted(content, InferRequest), b"".join(raw))
+    return InferBody(converted(content, InferRequest), b"".join(values for values in raw if values is not None))
 
 
 def infer_response(request: Message, answer: Answer) -> Message:
@@ -67,23 +66,19 @@ def infer_response(request: Message, answer: Answer) -> Message:
     return response
 
 
-def _raw_tensor(tensor: Message, raw: bytes) -> dict[str, Any]:
-    return {**_head(tensor), "parameters": {"binary_data_size": len(raw)}}
+def _elements(tensor: Message) -> bytes | None:
+    """Texts and files as if they had come raw, since files are no text; None for numbers."""
+    if tensor.datatype != "BYTES":
+        return None
+    return b"".join(struct.pack("<I", len(value)) + value for value in tensor.contents.bytes_contents)
 
 
-def _tensor(tensor: Message, path: str) -> dict[str, Any]:
+def _tensor(tensor: Message, raw: bytes | None) -> dict[str, Any]:
+    head = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    if raw is not None:
+        return {**head, "parameters": {"binary_data_size": len(raw)}}
     where = _CONTENTS.get(tensor.datatype)
-    data = list(getattr(tensor.contents, where)) if where else []
-    if where == "bytes_contents":
-        try:
-            data = [value.decode() for value in data]
-        except UnicodeDecodeError as error:
-            raise RequestError(f"BYTES data is damaged: {error}", path, 400) from None
-    return {**_head(tensor), "data": data}
-
-
-def _head(tensor: Message) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    return {**head, "data": list(getattr(tensor.contents, where)) if where else []}
 
 
 def _value(parameter: Message) -> Any:
@@ -92,9 +87,12 @@ def _value(parameter: Message) -> Any:
 
 
 def _add_output(response: Message, name: str, values: NDArray[Any], *, raw: bool) -> None:
-    datatype = "INT64" if values.dtype.kind == "i" else "FP64"
-    tensor = response.outputs.add(name=name, datatype=datatype, shape=[len(values)])
+    datatype = output_datatype(values)
+    tensor = response.outputs.add(name=name, datatype=datatype, shape=list(values.shape))
     if raw:
-        response.raw_output_contents.append(np.ascontiguousarray(values, NUMPY[datatype]).tobytes())
-    else:
-        getattr(tensor.contents, _CONTENTS[datatype]).extend(values.tolist())
+        response.raw_output_contents.append(output_bytes(values))
+        return
+    flat = values.reshape(-1).tolist()
+    getattr(tensor.contents, _CONTENTS[datatype]).extend(
+        [text.encode() for text in flat] if datatype == "BYTES" else flat
+    )

@@ -25,8 +25,10 @@ __all__ = ["Decoders", "LoadedModel"]
 _INLINE_ROWS = (8, 16, 32, 64)
 _INLINE_S = 0.001
 _FEW_ROWS = 16
-# A predict call of so many rows takes a few hundredths of a second.
+# A predict call of so many rows takes a few hundredths of a second; of pictures fewer do.
 _SLICE_ROWS = 1000
+_SLICE_NUMBERS = 2**18
+_MATRIX_PER_BODY = 8
 Matrix = NDArray[np.float64]
 Scores = NDArray[np.float64]
 
@@ -39,13 +41,19 @@ class Decoders:
     rows: RowsDecoder
     tensors: TensorDecoder
     rules: RequestRules
+    quick: bool = True
+    """Whether reading a request takes less than handing it to another thread; pictures take longer."""
 
     @classmethod
     def of(cls, signature: Signature, serve: Serve, *, ruled: bool = True) -> "Decoders":
         """Decoders for requests to a version with this signature; `ruled`: its rules are held against them."""
         rules = RequestRules(signature, serve.validation if ruled else "off")
-        rows = RowsDecoder(signature, max_rows=serve.max_rows, rules=rules)
-        return cls(signature, rows, TensorDecoder(signature, max_rows=serve.max_rows), rules)
+        # a file of some hundred bytes may become a megabyte of numbers
+        most = serve.max_rows
+        if signature.image is not None:
+            most = min(most, max(1, _MATRIX_PER_BODY * serve.max_body_bytes // (8 * signature.width)))
+        rows = RowsDecoder(signature, max_rows=most, rules=rules)
+        return cls(signature, rows, TensorDecoder(signature, max_rows=most), rules, signature.image is None)
 
     def checked(self, rows: Rows) -> Rows:
         """Rows that came as tensors or as a stream, with what the rules of the spec say of them.
@@ -72,6 +80,11 @@ class LoadedModel:
         self.decoders = Decoders.of(bundle.signature, serve)
         batching = serve.batching
         self._buckets = _buckets(batching.max_rows)
+        signature = bundle.signature
+        self._answer_shape = signature.answer_shape
+        self._probabilities = signature.task != "regression"
+        wide = signature.image is not None
+        self._slice_rows = max(batching.max_rows, _SLICE_NUMBERS // signature.width) if wide else _SLICE_ROWS
         self._inline_rows = _INLINE_ROWS[-1] if bundle.manifest.flavor == "lightgbm" and batching.max_rows == 1 else 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"predict-v{version}")
         self._busy_since_s: float | None = None
@@ -99,7 +112,7 @@ class LoadedModel:
             PredictionError: the model cannot predict these rows.
         """
         if rows is None or not len(rows):
-            rows = np.zeros((1, len(self.signature.inputs)))
+            rows = np.zeros((1, self.signature.width))
         # libraries set themselves up by thread: it has to be the one that will predict
         self._thread.submit(self._warm_up, rows).result()
 
@@ -110,7 +123,7 @@ class LoadedModel:
             ModelError: the answers are not the trainer's; the largest difference and its row are named.
         """
         for rows in dict.fromkeys((len(probe.matrix), min(8, len(probe.matrix)), 1)):
-            answers = self._thread.submit(self._predict_busily, probe.matrix[:rows]).result()
+            answers = self._thread.submit(self._predict_parts, probe.matrix[:rows]).result()
             mismatch = probe.mismatch(answers)
             if mismatch is not None:
                 raise ModelError(f"model version {self.version} is not what was trained: of {rows} rows, {mismatch}")
@@ -121,7 +134,7 @@ class LoadedModel:
         return 0.0 if since_s is None else time.perf_counter() - since_s
 
     def predict_now(self, matrix: Matrix) -> Scores:
-        """Scores (n,) of the rows (n, d), on the calling thread.
+        """Scores (n,) or (n, classes) of the rows (n, d), on the calling thread.
 
         Raises:
             PredictionError: the model raised, or answered with something that is no prediction of these rows.
@@ -142,7 +155,7 @@ class LoadedModel:
             RequestError: 503, too many rows wait already.
             PredictionError: as `predict_now`.
         """
-        if len(matrix) > _SLICE_ROWS:
+        if len(matrix) > self._slice_rows:
             return await self._predict_slices(matrix, deadline_s)
         if len(matrix) > self._inline_rows or deadline_s <= 0:
             return await self._batcher.predict(matrix, deadline_s=deadline_s)
@@ -154,8 +167,8 @@ class LoadedModel:
         """As `predict`, and between its slices others have their turn: bulk scoring keeps nobody waiting for long."""
         until_s = time.perf_counter() + within_s
         parts: list[Predicted] = []
-        for first in range(0, len(matrix), _SLICE_ROWS):
-            rows, left_s = matrix[first : first + _SLICE_ROWS], until_s - time.perf_counter()
+        for first in range(0, len(matrix), self._slice_rows):
+            rows, left_s = matrix[first : first + self._slice_rows], until_s - time.perf_counter()
             try:
                 parts.append(await self._batcher.predict(rows, deadline_s=left_s))
             except DeadlineError:
@@ -173,6 +186,10 @@ class LoadedModel:
             return self.predict_now(matrix)
         finally:
             self._busy_since_s = None
+
+    def _predict_parts(self, matrix: Matrix) -> Scores:
+        step = self._slice_rows
+        return np.concatenate([self._predict_busily(matrix[i : i + step]) for i in range(0, len(matrix), step)])
 
     def _warm_up(self, rows: Matrix) -> None:
         for size in self._buckets:
@@ -199,15 +216,17 @@ class LoadedModel:
         return time.perf_counter() - began_s
 
     def _checked(self, scores: Scores, rows: int) -> Scores:
-        if scores.shape != (rows,):
+        expected = (rows, *self._answer_shape)
+        if scores.shape != expected:
             raise PredictionError(
-                f"model version {self.version} answered shape {scores.shape} for {rows} rows; expected ({rows},)"
+                f"model version {self.version} answered shape {scores.shape} for {rows} rows; expected {expected}"
             )
         # For a few rows Python's own numbers are several times as fast as three passes of numpy.
-        lowest, highest = _extremes(scores.tolist()) if rows <= _FEW_ROWS else (scores.min(), scores.max())
+        few = scores.size <= _FEW_ROWS
+        lowest, highest = _extremes(scores.reshape(-1).tolist()) if few else (scores.min(), scores.max())
         if not (math.isfinite(lowest) and math.isfinite(highest)):
             raise PredictionError(f"model version {self.version} answered NaN or infinity")
-        if self.signature.task == "binary" and (lowest < 0 or highest > 1):
+        if self._probabilities and (lowest < 0 or highest > 1):
             raise PredictionError(f"model version {self.version} answered a probability outside 0..1")
         return scores
 

@@ -31,11 +31,12 @@ __all__ = [
 ]
 
 Matrix = NDArray[np.float64]
-Question = tuple[Matrix, list[int], list[float]]
-"""All rows one under the other, rows of each request, and the seconds that each of them is of use."""
+Question = tuple[NDArray[Any], list[int], list[float]]
+"""All rows one under the other (of pictures as bytes, where every number is one), rows of each request, and the seconds
+that each of them is of use."""
 Reply = tuple[NDArray[np.float64], list[bool], list[str | None], list[float], list[float]]
-"""Scores of the requests that have some, one after the other; which have, error, queue and predict milliseconds of
-each."""
+"""Scores (n,) or (n, classes) of the requests that have some, one after the other; which have, error, queue and predict
+milliseconds of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,22 @@ def as_question(parts: Sequence[Part], matrices: Sequence[Matrix], left_s: Seque
     """The message for these parts."""
     chosen = [matrices[part.position][part.rows] for part in parts]
     rows = chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
-    return rows, [len(matrix) for matrix in chosen], [left_s[part.position] for part in parts]
+    return _small(rows), [len(matrix) for matrix in chosen], [left_s[part.position] for part in parts]
+
+
+def _small(rows: Matrix) -> NDArray[Any]:
+    """Pixels of pictures take an eighth of the room; no table has so many columns that it is worth looking."""
+    if rows.shape[1] < _WIDE:
+        return rows
+    with np.errstate(invalid="ignore"):  # what is no byte is found below
+        small = rows.astype(np.uint8)
+    return small if np.array_equal(small, rows) else rows
 
 
 def requests_of(question: Question) -> tuple[list[Matrix], list[float]]:
     """Matrix of each request in a message, and the seconds each is of use."""
     rows, counts, left_s = question
-    return _apart(rows, counts), left_s
+    return _apart(rows if rows.dtype == np.float64 else rows.astype(np.float64), counts), left_s
 
 
 def as_reply(outcomes: Sequence[Outcome]) -> Reply:
@@ -139,6 +149,8 @@ class _QuestionBytes(msgspec.Struct, array_like=True):
     columns: int
     counts: list[int]
     left_s: list[float]
+    small: bool = False
+    """The numbers are bytes."""
 
 
 class _ReplyBytes(msgspec.Struct, array_like=True):
@@ -147,8 +159,11 @@ class _ReplyBytes(msgspec.Struct, array_like=True):
     errors: list[str | None]
     queue_ms: list[float]
     predict_ms: list[float]
+    columns: int = 0
+    """Of scores that are several for a row; 0 where they are one."""
 
 
+_WIDE = 1024
 _FLOAT = np.dtype("<f8")
 _question_decoder = msgspec.msgpack.Decoder(_QuestionBytes)
 _reply_decoder = msgspec.msgpack.Decoder(_ReplyBytes)
@@ -158,7 +173,13 @@ _encoder = msgspec.msgpack.Encoder()
 def question_to_bytes(question: Question) -> bytes:
     """The message as bytes; `question_from_bytes` reads it."""
     rows, counts, left_s = question
-    return _encoder.encode(_QuestionBytes(_packed(rows), rows.shape[1], counts, left_s))
+    return _encoder.encode(_packed_question(rows, counts, left_s))
+
+
+def _packed_question(rows: NDArray[Any], counts: list[int], left_s: list[float]) -> _QuestionBytes:
+    if rows.dtype == np.uint8:
+        return _QuestionBytes(bytearray(np.ascontiguousarray(rows).data), rows.shape[1], counts, left_s, small=True)
+    return _QuestionBytes(_packed(rows), rows.shape[1], counts, left_s)
 
 
 def question_from_bytes(content: bytes) -> Question:
@@ -170,14 +191,16 @@ def question_from_bytes(content: bytes) -> Question:
     read = _question_decoder.decode(content)
     if len(read.counts) != len(read.left_s):
         raise ValueError(f"expected a time for each of {len(read.counts)} requests, found {len(read.left_s)}")
-    rows = np.frombuffer(read.rows, dtype=_FLOAT).reshape(sum(read.counts), read.columns)
+    kind = np.dtype(np.uint8) if read.small else _FLOAT
+    rows = np.frombuffer(read.rows, dtype=kind).reshape(sum(read.counts), read.columns)
     return rows, read.counts, read.left_s
 
 
 def reply_to_bytes(reply: Reply) -> bytes:
     """The message as bytes; `reply_from_bytes` reads it."""
     scores, answered, errors, queue_ms, predict_ms = reply
-    return _encoder.encode(_ReplyBytes(_packed(scores), answered, errors, queue_ms, predict_ms))
+    columns = scores.shape[1] if scores.ndim == 2 else 0
+    return _encoder.encode(_ReplyBytes(_packed(scores), answered, errors, queue_ms, predict_ms, columns))
 
 
 def reply_from_bytes(content: bytes) -> Reply:
@@ -188,6 +211,8 @@ def reply_from_bytes(content: bytes) -> Reply:
     """
     read = _reply_decoder.decode(content)
     scores = np.frombuffer(read.scores, dtype=_FLOAT)
+    if read.columns:
+        scores = scores.reshape(-1, read.columns)
     return scores, read.answered, read.errors, read.queue_ms, read.predict_ms
 
 

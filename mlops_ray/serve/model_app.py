@@ -6,9 +6,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from mlops_ray.errors import DeadlineError, MlopsRayError, PredictionError, RequestError
 from mlops_ray.model import Signature
@@ -19,8 +17,9 @@ from mlops_ray.serve.asked import Asked
 from mlops_ray.serve.call import Call
 from mlops_ray.serve.docs_page import docs_page
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
+from mlops_ray.serve.labels import Label, read_labels
 from mlops_ray.serve.openapi import Described, openapi_document
-from mlops_ray.serve.request import IDENTITY_LENGTH, decoded
+from mlops_ray.serve.request import IDENTITY_LENGTH
 from mlops_ray.serve.tensors import HEADER_LENGTH, tensor_metadata
 from mlops_ray.spec import Serve
 from mlops_ray.store import Role
@@ -36,18 +35,6 @@ _SMALL_STREAM = 32 * 1024
 _MATRIX_PER_BODY = 8
 _log = logging.getLogger(__name__)
 Startup = Callable[[], Awaitable[None]]
-
-
-class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The outcome of one row of an answered request."""
-
-    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTITY_LENGTH)]
-    label: float
-    row: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
-
-
-class _Labels(msgspec.Struct, forbid_unknown_fields=True):
-    labels: list[Label]
 
 
 class ModelApp(ABC):
@@ -66,7 +53,6 @@ class ModelApp(ABC):
         self._serve = serve
         self._prefix = f"/v2/models/{name}"
         self._usual = {f"{self._prefix}/{action}": (action, None) for action in _ROLES}
-        self._labels = msgspec.json.Decoder(_Labels)
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -200,8 +186,8 @@ class ModelApp(ABC):
         unit = asked.unit()
         content = await asked.content(limit_bytes=limit_bytes, deadline_s=deadline_s)
         body = ArrowBody(content, unit=unit, max_matrix_bytes=_MATRIX_PER_BODY * limit_bytes)
-        if len(content) > _SMALL_STREAM:
-            _, signature = self.signature_of(asked.version)
+        _, signature = self.signature_of(asked.version)
+        if len(content) > _SMALL_STREAM and signature.image is None:  # pictures are read there in any case
             await asyncio.get_running_loop().run_in_executor(None, body.read, signature)
         version, _ = self.signature_of(asked.version)
         answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, version))
@@ -210,9 +196,8 @@ class ModelApp(ABC):
     async def _take_labels(self, asked: Asked) -> Response:
         deadline_s = asked.deadline_s(self._serve.deadline_ms)
         content = await asked.content(limit_bytes=self._serve.max_body_bytes, deadline_s=deadline_s)
-        labels = decoded(self._labels, content).labels
-        if not labels:
-            raise RequestError("expected at least one label, found an empty list", "$.labels")
+        _, signature = self.signature_of(None)
+        labels = read_labels(content, signature)
         await self.keep_labels(labels)
         return json_response({"kept": len(labels)})
 

@@ -1,10 +1,15 @@
 """JSON schemas of what a model takes and answers, as exact as its signature lets them be."""
 
+import base64
 from typing import Any
 
+import numpy as np
+
 from mlops_ray.model import InputColumn, Signature
+from mlops_ray.pixels import encode_png
 from mlops_ray.serve.request import IDENTITY_LENGTH, LARGEST_INTEGER, LONGEST_TEXT
 from mlops_ray.serve.tensor_values import DATATYPES, NUMPY
+from mlops_ray.serve.tensors import tensor_metadata
 from mlops_ray.spec import Serve
 
 __all__ = ["NUMBER", "ROLES_OF_ANSWERS", "example_record", "schemas"]
@@ -12,6 +17,7 @@ __all__ = ["NUMBER", "ROLES_OF_ANSWERS", "example_record", "schemas"]
 Schema = dict[str, Any]
 ROLES_OF_ANSWERS = ["champion", "canary", "direct"]
 """Who may have answered: the champion, the version under delivery for its share, or a version asked for by name."""
+_SIDE = 8  # of the picture in an example
 _LARGEST = 1.7976931348623157e308
 NUMBER: Schema = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
 """What fits a double."""
@@ -25,6 +31,7 @@ _FIELDS: dict[str, Schema] = {
     "int": {"type": "integer", "minimum": -LARGEST_INTEGER, "maximum": LARGEST_INTEGER},
     "bool": {"type": "boolean"},
     "category": {"type": "string", "maxLength": LONGEST_TEXT},
+    "image": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
 }
 _EXAMPLES: dict[str, Any] = {"float": 1.5, "int": 1, "bool": True, "category": "text"}
 
@@ -43,7 +50,7 @@ def schemas(signature: Signature, serve: Serve) -> dict[str, Schema]:
         "Label": _object(
             {
                 "request_id": {"type": "string", "minLength": 1, "maxLength": IDENTITY_LENGTH},
-                "label": {"enum": [0, 1]} if signature.task == "binary" else NUMBER,
+                "label": _label(signature),
                 "row": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
             },
             optional=("row",),
@@ -55,7 +62,14 @@ def schemas(signature: Signature, serve: Serve) -> dict[str, Schema]:
     }
 
 
+def _label(signature: Signature) -> Schema:
+    if signature.classes:
+        return {"enum": list(signature.classes)}
+    return {"enum": [0, 1]} if signature.task == "binary" else NUMBER
+
+
 _TEXT: Schema = {"type": "string"}
+_PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _VERSION: Schema = {"type": "string", "pattern": "^[1-9][0-9]*$"}
 _ROLE: Schema = {"enum": ROLES_OF_ANSWERS}
 _EPOCH: Schema = {"type": "integer", "minimum": 0, "description": "of the route that decided who answers"}
@@ -69,9 +83,6 @@ def _plain(signature: Signature, serve: Serve) -> dict[str, Schema]:
     if signature.unit is not None:
         record["properties"][signature.unit] = _UNIT
     records = {"type": "array", "minItems": 1, "maxItems": serve.max_rows, "items": _ref("Record")}
-    prediction: dict[str, Schema] = {"score": {"type": "number"}}
-    if signature.task == "binary":
-        prediction["label"] = {"enum": [0, 1]}
     request = _object(
         {"records": records, "unit": _UNIT, "request_id": {"anyOf": [_IDENTITY, {"type": "null"}]}},
         optional=("unit", "request_id"),
@@ -89,13 +100,21 @@ def _plain(signature: Signature, serve: Serve) -> dict[str, Schema]:
                 "predictions": {"type": "array", "minItems": 1, "items": _ref("Prediction")},
             }
         ),
-        "Prediction": _object(prediction),
+        "Prediction": _prediction(signature),
     }
+
+
+def _prediction(signature: Signature) -> Schema:
+    if signature.classes:
+        scores = _object(dict.fromkeys(signature.classes, _PROBABILITY))
+        return _object({"label": {"enum": list(signature.classes)}, "score": _PROBABILITY, "scores": scores})
+    labels: dict[str, Schema] = {"label": {"enum": [0, 1]}} if signature.task == "binary" else {}
+    return _object({"score": {"type": "number"}, **labels})
 
 
 def _tensors(signature: Signature, serve: Serve) -> dict[str, Schema]:
     """Shapes must agree with each other and with the data, which no schema says; clients may add parameters."""
-    outputs = [name for name, _ in _outputs(signature)]
+    outputs = [output["name"] for output in _outputs(signature)]
     inputs: Schema = {"type": "array", "minItems": 1, "items": {"oneOf": [_tensor(c, serve) for c in signature.inputs]}}
     if signature.unit is not None:
         inputs["items"]["oneOf"].append(
@@ -128,7 +147,7 @@ def _tensors(signature: Signature, serve: Serve) -> dict[str, Schema]:
                 "outputs": {
                     "type": "array",
                     "minItems": 1,
-                    "items": {"oneOf": [_output(*named) for named in _outputs(signature)]},
+                    "items": {"oneOf": [_output(output) for output in _outputs(signature)]},
                 },
             }
         ),
@@ -139,12 +158,23 @@ def _tensor(column: InputColumn, serve: Serve, *, unit: bool = False) -> Schema:
     datatypes = ["BYTES", *(name for name in NUMPY if "INT" in name)] if unit else list(DATATYPES[column.type])
     rows = {"type": "integer", "minimum": 1, "maximum": serve.max_rows}
     value = _UNIT if unit else _field(column)
-    shape = {"type": "array", "minItems": 1, "maxItems": 2, "prefixItems": [rows, {"const": 1}], "items": False}
+    shape: Schema = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 2,
+        "prefixItems": [rows, {"const": 1}],
+        "items": False,
+    }
+    values = _nested(value)
+    if column.shape is not None:  # the pixels themselves: their lists may be nested in any way
+        sizes = [{"const": size} for size in column.shape]
+        pixels = {"type": "array", "minItems": 4, "maxItems": 4, "prefixItems": [rows, *sizes], "items": False}
+        shape, values = {"anyOf": [shape, pixels]}, {}
     properties: dict[str, Schema] = {
         "name": {"const": column.name},
         "shape": shape,
         "datatype": {"enum": datatypes},
-        "data": {"type": "array", "description": "absent where the values are binary", "items": _nested(value)},
+        "data": {"type": "array", "description": "absent where the values are binary", "items": values},
         "parameters": _open({"binary_data_size": {"type": "integer", "minimum": 0}}, ()),
     }
     return _open(properties, ("name", "shape", "datatype"))
@@ -155,23 +185,34 @@ def _nested(value: Schema) -> Schema:
     return {"anyOf": [value, {"type": "array", "minItems": 1, "maxItems": 1, "items": value}]}
 
 
-def _output(name: str, datatype: str) -> Schema:
+def _output(output: dict[str, Any]) -> Schema:
+    dimensions = len(output["shape"])
+    kinds = {"INT64": "integer", "BYTES": "string"}
     properties: dict[str, Schema] = {
-        "name": {"const": name},
-        "datatype": {"const": datatype},
-        "shape": {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "integer", "minimum": 1}},
-        "data": {"type": "array", "minItems": 1, "items": {"type": "integer" if datatype == "INT64" else "number"}},
-        "parameters": _object({"binary_data_size": {"type": "integer", "minimum": 8}}),
+        "name": {"const": output["name"]},
+        "datatype": {"const": output["datatype"]},
+        "shape": {
+            "type": "array",
+            "minItems": dimensions,
+            "maxItems": dimensions,
+            "items": {"type": "integer", "minimum": 1},
+        },
+        "data": {"type": "array", "minItems": 1, "items": {"type": kinds.get(output["datatype"], "number")}},
+        "parameters": _object(
+            {"binary_data_size": {"type": "integer", "minimum": 5 if output["datatype"] == "BYTES" else 8}}
+        ),
     }
     return _object(properties, optional=("data", "parameters"))
 
 
-def _outputs(signature: Signature) -> list[tuple[str, str]]:
-    return [("score", "FP64"), *([("label", "INT64")] if signature.task == "binary" else [])]
+def _outputs(signature: Signature) -> list[dict[str, Any]]:
+    return tensor_metadata(signature)["outputs"]
 
 
 def _metadata(signature: Signature) -> Schema:
-    tensor = _object({"name": _TEXT, "datatype": {"enum": [*NUMPY, "BYTES"]}, "shape": {"const": [-1]}})
+    shapes = [output["shape"] for output in _outputs(signature)]
+    shape = {"enum": [list(known) for known in dict.fromkeys(map(tuple, shapes))]}
+    tensor = _object({"name": _TEXT, "datatype": {"enum": [*NUMPY, "BYTES"]}, "shape": shape})
     tensors = {"type": "array", "minItems": 1, "items": tensor}
     versions = {"type": "array", "minItems": 1, "items": _VERSION}
     platform = {"const": f"mlops_ray_{signature.task}"}
@@ -179,14 +220,18 @@ def _metadata(signature: Signature) -> Schema:
 
 
 def _infer_example(signature: Signature) -> dict[str, Any]:
-    kinds = {"float": "FP64", "int": "INT64", "bool": "BOOL", "category": "BYTES"}
+    kinds = {tensor["name"]: tensor["datatype"] for tensor in tensor_metadata(signature)["inputs"]}
     inputs = [
-        {"name": c.name, "shape": [1], "datatype": kinds[c.type], "data": [_example(c)]} for c in signature.inputs
+        {"name": c.name, "shape": [1], "datatype": kinds[c.name], "data": [_example(c)]} for c in signature.inputs
     ]
     return {"inputs": inputs}
 
 
 def _example(column: InputColumn) -> Any:
+    if column.shape is not None:  # a grey square: a picture of any size is taken
+        height, width, channels = column.shape
+        grey = np.full((min(height, _SIDE), min(width, _SIDE), channels), 128, np.uint8)
+        return base64.b64encode(encode_png(grey)).decode()
     return column.categories[0] if column.categories else _EXAMPLES[column.type]
 
 

@@ -13,6 +13,7 @@ __all__ = ["with_paired_scores"]
 
 # As many rows as a larger request has: the model's thread is busy for no longer than with one of those.
 _CHUNK_ROWS = 64
+_CHUNK_NUMBERS = 2**18  # of pictures
 _CHUNK_DEADLINE_S = 5.0
 
 
@@ -43,7 +44,8 @@ def _chunks(served: Sequence[Served]) -> Iterator[list[int]]:
         if not one.to_pair:
             continue
         other = bool(places) and served[places[0]].encoded_by is not one.encoded_by
-        if places and (other or rows + len(one.matrix) > _CHUNK_ROWS):
+        most = max(1, min(_CHUNK_ROWS, _CHUNK_NUMBERS // max(1, one.matrix.shape[1])))
+        if places and (other or rows + len(one.matrix) > most):
             yield places
             places, rows = [], 0
         places.append(place)

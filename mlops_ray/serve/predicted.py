@@ -9,7 +9,7 @@ __all__ = ["Predicted"]
 
 
 class Predicted(msgspec.Struct, frozen=True, gc=False):
-    """Scores (n,) float64; times in milliseconds."""
+    """Scores (n,) or (n, classes) float64; times in milliseconds."""
 
     scores: np.ndarray[Any, np.dtype[np.float64]]
     queue_ms: float

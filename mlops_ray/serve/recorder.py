@@ -14,7 +14,9 @@ from mlops_ray import drift
 from mlops_ray.model import Signature
 from mlops_ray.records import served_schema
 from mlops_ray.serve.captured import Captured
+from mlops_ray.serve.class_scores import class_columns, condensed
 from mlops_ray.serve.loaded import LoadedModel
+from mlops_ray.serve.seen_pictures import SeenPictures
 from mlops_ray.spec import Capture
 
 __all__ = ["Handover", "Recorder", "Served"]
@@ -26,7 +28,9 @@ _AT_ONCE_NUMBERS = 64 * 1024
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
-    """One answered request; `matrix` (n, d) and `scores` (n,) are the model's own arrays, not copies.
+    """One answered request; `matrix` (n, d) and `scores` are the model's own arrays, not copies.
+
+    Scores are (n,), or (n, classes) of a multiclass model, and there (n,) of NaN where there are none.
 
     `encoded_by` is the version whose signature made the matrix: the champion at that moment. Thousands of these wait
     for the next hand-over: a struct without garbage collection is made in a fifth of a dataclass's time, and the
@@ -53,6 +57,23 @@ class Served(msgspec.Struct, frozen=True, gc=False):
     paired_scores: NDArray[np.float64] | None = None
     to_pair: bool = False
     """Whether the champion is to score the rows, too, before the records are handed over."""
+    seen: SeenPictures | None = None
+    """In the place of the matrix, where that is made of pictures."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, about."""
+        size = self.matrix.nbytes + (self.scores.nbytes if self.scores.ndim == 2 else 0)
+        return size if self.seen is None else size + self.seen.nbytes
+
+    @property
+    def numbers(self) -> NDArray[np.float64]:
+        """What the profile counts of the rows (n, columns)."""
+        return self.matrix if self.seen is None else self.seen.statistics
+
+    def without_pixels(self) -> "Served":
+        """The same in a thousandth of the memory."""
+        return msgspec.structs.replace(self, matrix=self.matrix[:, :0].copy(), to_pair=False)
 
 
 @dataclass(frozen=True)
@@ -97,10 +118,13 @@ class Recorder:
         """Remember one request, unless the spec says that none is kept."""
         if not self._captured.enabled:
             return
-        rows, size = len(served.scores), served.matrix.nbytes
         # Bulk requests by version are no part of any rollout: they never take the room of those that are.
         room = _BULK_ROOM if served.assigned == "direct" else 1.0
-        if self._rows + rows > room * self._capacity_rows or self._bytes + size > room * self._capacity_bytes:
+        rows, capacity_bytes = len(served.scores), room * self._capacity_bytes - self._bytes
+        if served.seen is not None and not (served.to_pair and served.nbytes <= capacity_bytes / 2):
+            served = served.without_pixels()
+        size = served.nbytes
+        if self._rows + rows > room * self._capacity_rows or size > capacity_bytes:
             self.dropped_rows += rows
             return
         self._served.append(served)
@@ -127,7 +151,7 @@ class Recorder:
         bundle = served[0].encoded_by.bundle
         profile, tables = drift.empty(bundle.reference), list[pa.Table]()
         for part in _parts(served):
-            profile = drift.merge(profile, _profile(part, bundle.reference))
+            profile = drift.merge(profile, _profile(part, bundle.signature, bundle.reference))
             tables.append(_table(part, bundle.signature, self._captured))
             pause()
         dropped, copies = self._newly_dropped()
@@ -151,28 +175,28 @@ def _parts(served: Sequence[Served]) -> Iterator[list[Served]]:
     """In order; a part is many small requests or a large one."""
     part, numbers = list[Served](), 0
     for one in served:
-        if part and (len(part) == _AT_ONCE or numbers + one.matrix.size > _AT_ONCE_NUMBERS):
+        size = one.numbers.size + (one.scores.size if one.scores.ndim == 2 else 0)
+        if part and (len(part) == _AT_ONCE or numbers + size > _AT_ONCE_NUMBERS):
             yield part
             part, numbers = [], 0
         part.append(one)
-        numbers += one.matrix.size
+        numbers += size
     yield part
 
 
-def _profile(served: Sequence[Served], reference: drift.ReferenceProfile) -> drift.Profile:
+def _profile(served: Sequence[Served], signature: Signature, reference: drift.ReferenceProfile) -> drift.Profile:
     """Rows that fell back or went to a canary would bend the predictions; units are split at random, so the
     champion's own rows stand for all."""
     own = [s for s in served if s.role == "champion" and s.assigned != "canary" and s.status == 200]
     if not own:
         return drift.empty(reference)
-    features = np.concatenate([s.matrix for s in own])
-    scores = np.concatenate([s.scores for s in own])
+    features = np.concatenate([s.numbers for s in own])
+    scores = condensed(signature, [s.scores for s in own])
     return drift.fold(reference, np.column_stack((features, scores)))
 
 
 def _table(served: Sequence[Served], signature: Signature, captured: Captured) -> pa.Table:
-    matrix = np.concatenate([s.matrix for s in served])
-    scores = np.concatenate([s.scores for s in served])
+    scores = [s.scores for s in served]
     # Most often each request has one row, and then its facts are those of the row: less work beside the requests.
     counts = [len(s.scores) for s in served]
     single = set(counts) == {1}
@@ -180,7 +204,8 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
     def repeat(values: Sequence[Any], dtype: Any) -> Any:
         return values if single else np.repeat(np.array(values, dtype=dtype), counts)
 
-    features = captured.features(signature, matrix)
+    features = _features(served, signature, captured)
+    confidence, of_classes = class_columns(scores)
     request_ids = [s.request_id for s in served]
     row = np.concatenate([np.arange(n) for n in counts]) if not single else np.zeros(len(counts), np.int64)
     columns: list[Any] = [
@@ -199,8 +224,10 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
         repeat([s.latency_ms for s in served], np.float64),
         repeat([s.queue_ms for s in served], np.float64),
         repeat([s.predict_ms for s in served], np.float64),
-        pa.array(scores, from_pandas=True),
-        pa.array(_paired(served, len(scores)), from_pandas=True),
+        pa.array(condensed(signature, scores), from_pandas=True),
+        pa.array(_paired(served, signature, sum(counts)), from_pandas=True),
+        confidence,
+        of_classes,
         features,
     ]
     schema = served_schema(features.type, captured.not_kept(signature))
@@ -208,9 +235,19 @@ def _table(served: Sequence[Served], signature: Signature, captured: Captured) -
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _paired(served: Sequence[Served], rows: int) -> NDArray[np.float64]:
+def _features(served: Sequence[Served], signature: Signature, captured: Captured) -> pa.StructArray:
+    numbers = np.concatenate([s.numbers for s in served])
+    if signature.image is None:
+        return captured.features(signature, numbers)
+    return captured.pictures(signature, numbers, [d for s in served if s.seen is not None for d in s.seen.digests])
+
+
+def _paired(served: Sequence[Served], signature: Signature, rows: int) -> NDArray[np.float64]:
     if all(one.paired_scores is None for one in served):
         return np.full(rows, np.nan)
     return np.concatenate(
-        [np.full(len(s.scores), np.nan) if s.paired_scores is None else s.paired_scores for s in served]
+        [
+            np.full(len(s.scores), np.nan) if s.paired_scores is None else signature.condensed(s.paired_scores)
+            for s in served
+        ]
     )

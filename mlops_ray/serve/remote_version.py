@@ -15,7 +15,8 @@ __all__ = ["NO_ROOM", "Outcome", "RemoteVersion", "no_room", "predicted_of"]
 _FEW_ROWS = 16
 Matrix = NDArray[np.float64]
 Outcome = tuple[NDArray[np.float64] | None, str | None, float, float]
-"""Of one request: its scores (n,) or None, why there are none, and its milliseconds in the queue and in the model.
+"""Of one request: its scores (n,) or (n, classes), or None, why there are none, and its milliseconds in the queue and
+in the model.
 
 Neither scores nor a reason: nobody looked at it, for want of room.
 """
@@ -46,8 +47,8 @@ def no_room(outcome: Any) -> bool:
     return isinstance(outcome, tuple) and len(outcome) == len(NO_ROOM) and outcome[0] is None and outcome[1] is None
 
 
-def predicted_of(outcome: Any, rows: int, who: str) -> Predicted:
-    """The prediction in an outcome for a request of so many rows.
+def predicted_of(outcome: Any, rows: int, who: str, *, each: tuple[int, ...] = ()) -> Predicted:
+    """The prediction in an outcome for a request of so many rows; `each` is the shape of the answer to one.
 
     Raises:
         PredictionError: there is none, or it is no prediction of these rows. Another process made it: nothing about it
@@ -62,11 +63,15 @@ def predicted_of(outcome: Any, rows: int, who: str) -> Predicted:
         predicted = Predicted(np.asarray(scores, dtype=np.float64), float(queue_ms), float(predict_ms))
     except (TypeError, ValueError):
         raise PredictionError(f"{who} answered something that is no prediction") from None
-    if predicted.scores.shape != (rows,) or not _finite(predicted.scores):
+    if predicted.scores.shape != (rows, *each) or not _finite(predicted.scores):
         raise PredictionError(f"{who} answered something that is no prediction")
     return predicted
 
 
 def _finite(scores: NDArray[np.float64]) -> bool:
     # For a few rows Python's own numbers are several times as fast.
-    return all(map(math.isfinite, scores.tolist())) if len(scores) <= _FEW_ROWS else bool(np.isfinite(scores).all())
+    return (
+        all(map(math.isfinite, scores.tolist()))
+        if scores.ndim == 1 and len(scores) <= _FEW_ROWS
+        else bool(np.isfinite(scores).all())
+    )

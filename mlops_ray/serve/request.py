@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn, Signature
+from mlops_ray.serve.picture_rows import picture_rows
 from mlops_ray.serve.request_rules import RequestRules, strict_type
+from mlops_ray.serve.seen_pictures import SeenPictures
 
 __all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "converted", "decoded"]
 
@@ -42,6 +44,8 @@ class Rows:
     unit: str | None
     warnings: tuple[str, ...] = ()
     """Values that break rules of the spec."""
+    seen: SeenPictures | None = None
+    """What the records keep where the rows are pictures."""
 
 
 class RowsDecoder:
@@ -49,6 +53,7 @@ class RowsDecoder:
 
     def __init__(self, signature: Signature, *, max_rows: int, rules: RequestRules | None = None) -> None:
         self._columns = signature.inputs
+        self._image = signature.image
         self._unit = signature.unit
         self._max_rows = max_rows
         self._decoder = _decoder_of(signature, strict=False)
@@ -75,8 +80,9 @@ class RowsDecoder:
         if not records:
             raise RequestError("expected at least one record, found an empty list", "$.records")
         if len(records) > self._max_rows:
+            why = "serve.max_rows" if self._image is None else "serve.max_rows, serve.max_body_bytes"
             raise RequestError(
-                f"expected at most {self._max_rows} records (serve.max_rows), found {len(records)}", "$.records", 413
+                f"expected at most {self._max_rows} records ({why}), found {len(records)}", "$.records", 413
             )
         unit = request.unit if request.unit is not None else self._unit_of(records[0])
         return Rows(self._matrix(records), request.request_id, None if unit is None else str(unit), warnings)
@@ -94,6 +100,9 @@ class RowsDecoder:
         return record.unit if self._unit is not None else None
 
     def _matrix(self, records: Sequence[Any]) -> NDArray[np.float64]:
+        if self._image is not None:
+            name = self._image.name
+            return picture_rows(self._image, [record.f0 for record in records], lambda row: f"$.records[{row}].{name}")
         rows = [list(msgspec.structs.astuple(record)[: self._width]) for record in records]
         for position, code in self._coded:
             for row in rows:
@@ -190,7 +199,7 @@ def _row_type(signature: Signature, *, strict: bool) -> type[msgspec.Struct]:
 
 
 def _python_type(column: InputColumn) -> Any:
-    return {"float": float, "int": _Exact, "bool": bool}.get(
+    return {"float": float, "int": _Exact, "bool": bool, "image": bytes}.get(
         column.type, Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
     )
 

@@ -63,6 +63,7 @@ class ShadowCopies:
         self._at_once = 1
         self._timer: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._readings: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def offer(self, served: Served, body: Body) -> None:
@@ -77,20 +78,38 @@ class ShadowCopies:
         self._queue.clear()
         if self._timer is not None:
             self._timer.cancel()
-        for call in self._calls:
-            call.cancel()
+        for task in (*self._calls, *self._readings):
+            task.cancel()
 
     def _take_in(self, served: Served, body: Body) -> None:
         alike = self._link.reads_like(served.encoded_by.signature)
         takes_long = isinstance(body, ArrowBody) and not alike
-        if self._closed or takes_long or not self._has_room(served.matrix.nbytes):
+        crowded = not self._has_room(served.matrix.nbytes) or len(self._readings) >= self._bounds.call_requests
+        if self._closed or takes_long or crowded:
             self._recorder.dropped_copies += 1
-            return
+        elif alike:
+            self._put(served, served.matrix)
+        else:
+            reading = asyncio.get_running_loop().create_task(self._read(served, body), context=contextvars.Context())
+            self._readings.add(reading)
+            reading.add_done_callback(self._readings.discard)
+
+    async def _read(self, served: Served, body: Body) -> None:
+        """Queue a copy as the version itself reads it."""
         try:
-            matrix = served.matrix if alike else self._link.read(body)
+            matrix = await self._link.read_aside(body)
         except PredictionError as error:
             self._keep(served, error)
             return
+        except asyncio.CancelledError:
+            self._recorder.dropped_copies += 1
+            raise
+        if self._closed or not self._has_room(matrix.nbytes):
+            self._recorder.dropped_copies += 1
+        else:
+            self._put(served, matrix)
+
+    def _put(self, served: Served, matrix: Matrix) -> None:
         self._queue.append((served, matrix))
         self._bytes += matrix.nbytes
         self._later(self._bounds.wait_s)
@@ -154,7 +173,7 @@ class ShadowCopies:
             self._at_once = 1
             return
         try:
-            self._keep(served, predicted_of(outcome, rows, self._who))
+            self._keep(served, predicted_of(outcome, rows, self._who, each=self._link.signature.answer_shape))
         except PredictionError as error:
             self._keep(served, error)
 

@@ -12,7 +12,19 @@ from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn
 from mlops_ray.serve.request import IDENTITY_LENGTH, LARGEST_INTEGER
 
-__all__ = ["DATATYPES", "NUMPY", "Tensor", "as_unit", "check_values", "encode_tensor", "first_unit", "tensor_values"]
+__all__ = [
+    "DATATYPES",
+    "NUMPY",
+    "Tensor",
+    "as_unit",
+    "binary_elements",
+    "check_values",
+    "encode_tensor",
+    "first_unit",
+    "output_bytes",
+    "output_datatype",
+    "tensor_values",
+]
 
 NUMPY = {
     "BOOL": np.dtype("?"),
@@ -35,6 +47,7 @@ DATATYPES = {
     "int": (*_INTEGERS, *_FLOATS),
     "bool": ("BOOL", *_INTEGERS),
     "category": ("BYTES",),
+    "image": ("BYTES", "UINT8", "FP32"),
 }
 """What a tensor of a feature of each type may be of."""
 # What JSON values a tensor may have; int or float for every other datatype.
@@ -184,8 +197,12 @@ def _objects(values: list[Any]) -> NDArray[Any]:
     return array
 
 
-def _strings(raw: bytes, path: str) -> list[str]:
-    """Elements of a BYTES tensor: each a little-endian uint32 length and as many bytes of UTF-8."""
+def binary_elements(raw: bytes, path: str) -> list[bytes]:
+    """Elements of a BYTES tensor in binary: each a little-endian uint32 length and as many bytes.
+
+    Raises:
+        RequestError: 400, it is damaged.
+    """
     values, offset = [], 0
     try:
         while offset < len(raw):
@@ -193,8 +210,28 @@ def _strings(raw: bytes, path: str) -> list[str]:
             offset += 4
             if offset + length > len(raw):
                 raise RequestError("a BYTES element is longer than the data", path, 400)
-            values.append(raw[offset : offset + length].decode())
+            values.append(raw[offset : offset + length])
             offset += length
-    except (struct.error, UnicodeDecodeError) as error:
+    except struct.error as error:
         raise RequestError(f"BYTES data is damaged: {error}", path, 400) from None
     return values
+
+
+def _strings(raw: bytes, path: str) -> list[str]:
+    try:
+        return [value.decode() for value in binary_elements(raw, path)]
+    except UnicodeDecodeError as error:
+        raise RequestError(f"BYTES data is damaged: {error}", path, 400) from None
+
+
+def output_datatype(values: NDArray[Any]) -> str:
+    """The protocol's name for what an output is made of: int64, float64, or texts."""
+    return {"i": "INT64", "O": "BYTES"}.get(values.dtype.kind, "FP64")
+
+
+def output_bytes(values: NDArray[Any]) -> bytes:
+    """An output as binary data, row by row."""
+    if values.dtype.kind == "O":
+        texts = [text.encode() for text in values.tolist()]
+        return b"".join(part for text in texts for part in (struct.pack("<I", len(text)), text))
+    return values.astype(NUMPY[output_datatype(values)]).tobytes()

@@ -13,8 +13,17 @@ from numpy.typing import NDArray
 from mlops_ray.errors import RequestError
 from mlops_ray.model import Signature
 from mlops_ray.serve.http import Response, json_response
+from mlops_ray.serve.picture_tensor import picture_tensor
 from mlops_ray.serve.request import IDENTITY_LENGTH, Rows, decoded
-from mlops_ray.serve.tensor_values import NUMPY, Tensor, as_unit, encode_tensor, first_unit, tensor_values
+from mlops_ray.serve.tensor_values import (
+    Tensor,
+    as_unit,
+    encode_tensor,
+    first_unit,
+    output_bytes,
+    output_datatype,
+    tensor_values,
+)
 
 __all__ = [
     "HEADER_LENGTH",
@@ -26,7 +35,7 @@ __all__ = [
 ]
 
 HEADER_LENGTH = b"inference-header-content-length"
-_PREFERRED = {"float": "FP64", "int": "INT64", "bool": "BOOL", "category": "BYTES"}
+_PREFERRED = {"float": "FP64", "int": "INT64", "bool": "BOOL", "category": "BYTES", "image": "BYTES"}
 
 
 class _OutputParameters(msgspec.Struct):
@@ -75,11 +84,15 @@ def infer_request(body: bytes, header_length: bytes) -> tuple[InferRequest, byte
 
 
 class TensorDecoder:
-    """Decodes infer requests, one tensor a feature of shape [n] or [n, 1], for one signature."""
+    """Decodes infer requests, one tensor a feature of shape [n] or [n, 1], for one signature.
+
+    Of a picture, see `picture_tensor`.
+    """
 
     def __init__(self, signature: Signature, *, max_rows: int) -> None:
         self._inputs = {column.name: column for column in signature.inputs}
         self._order = signature.inputs
+        self._image = signature.image
         self._unit = signature.unit
         self._max_rows = max_rows
         self._outputs = [output["name"] for output in tensor_metadata(signature)["outputs"]]
@@ -110,7 +123,7 @@ class TensorDecoder:
             self._check_name(tensor.name, values, path)
             size = tensor.parameters.get("binary_data_size")
             if size is None:
-                values[tensor.name] = tensor_values(tensor, None, path)
+                values[tensor.name] = self._read(tensor, None, path)
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 0 or offset + size > len(binary):
                 left = len(binary) - offset
@@ -119,11 +132,16 @@ class TensorDecoder:
                     path,
                     400,
                 )
-            values[tensor.name] = tensor_values(tensor, binary[offset : offset + size], path)
+            values[tensor.name] = self._read(tensor, binary[offset : offset + size], path)
             offset += size
         if offset != len(binary):
             raise RequestError(f"{len(binary) - offset} bytes of binary data belong to no tensor", "$.inputs", 400)
         return values
+
+    def _read(self, tensor: Tensor, raw: bytes | None, path: str) -> NDArray[Any]:
+        if self._image is not None and tensor.name == self._image.name:
+            return picture_tensor(self._image, tensor, raw, path, max_rows=self._max_rows)
+        return tensor_values(tensor, raw, path)
 
     def _check_name(self, name: str, seen: Mapping[str, Any], path: str) -> None:
         if name in seen:
@@ -143,6 +161,8 @@ class TensorDecoder:
         n = rows.pop()
         if n > self._max_rows:
             raise RequestError(f"expected at most {self._max_rows} rows (serve.max_rows), found {n}", "$.inputs", 413)
+        if self._image is not None:
+            return values[self._image.name]
         matrix = np.full((n, len(self._order)), np.nan)
         for i, column in enumerate(self._order):
             if column.name in values:
@@ -152,9 +172,12 @@ class TensorDecoder:
 
 def tensor_metadata(signature: Signature) -> dict[str, list[dict[str, Any]]]:
     """`inputs` and `outputs` of the model metadata answer."""
-    outputs = [{"name": "score", "datatype": "FP64", "shape": [-1]}]
+    outputs: list[dict[str, Any]] = [{"name": "score", "datatype": "FP64", "shape": [-1]}]
     if signature.task == "binary":
         outputs.append({"name": "label", "datatype": "INT64", "shape": [-1]})
+    if signature.classes:
+        outputs.insert(0, {"name": "label", "datatype": "BYTES", "shape": [-1]})
+        outputs.append({"name": "scores", "datatype": "FP64", "shape": [-1, len(signature.classes)]})
     inputs = [{"name": c.name, "datatype": _PREFERRED[c.type], "shape": [-1]} for c in signature.inputs]
     return {"inputs": inputs, "outputs": outputs}
 
@@ -166,13 +189,12 @@ def encode_outputs(request: InferRequest, answer: Mapping[str, Any], outputs: Ma
     binary: list[bytes] = []
     for name, as_binary in wanted.items():
         values = outputs[name]
-        datatype = "INT64" if values.dtype.kind == "i" else "FP64"
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
+        tensor: dict[str, Any] = {"name": name, "datatype": output_datatype(values), "shape": list(values.shape)}
         if request.parameters.binary_data_output if as_binary is None else as_binary:
-            binary.append(values.astype(NUMPY[datatype]).tobytes())
+            binary.append(output_bytes(values))
             tensor["parameters"] = {"binary_data_size": len(binary[-1])}
         else:
-            tensor["data"] = values.tolist()
+            tensor["data"] = values.reshape(-1).tolist()
         tensors.append(tensor)
     response = json_response({**answer, "outputs": tensors})
     if not binary:

@@ -18,6 +18,7 @@ from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.messages import Question, Reply, as_reply, requests_of
 from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
+from mlops_ray.serve.reading import read_aside
 from mlops_ray.serve.recorder import Served
 from mlops_ray.serve.remote_version import NO_ROOM, Outcome
 from mlops_ray.spec import Serve
@@ -84,12 +85,13 @@ class VersionDoor(ModelApp):
 
     async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request that names the version; no part of any rollout."""
-        rows = body.rows(self._model.decoders)
+        decoders = self._model.decoders
+        rows = body.rows(decoders) if decoders.quick else await read_aside(body, decoders)
         identity = rows.request_id or call.request_id or new_request_id()
         predicted = await self._model.predict(rows.matrix, deadline_s=call.left_s())
         scores = predicted.scores
-        version, task = self._model.version, self._model.signature.task
-        answer = Answer(identity, self.name, version, "direct", 0, task, scores, rows.warnings)
+        version, said = self._model.version, self._model.signature
+        answer = Answer(identity, self.name, version, "direct", 0, said.task, scores, rows.warnings, said.classes)
         self._outbox.recorder.add(
             Served(
                 request_id=identity,
@@ -108,6 +110,7 @@ class VersionDoor(ModelApp):
                 queue_ms=predicted.queue_ms,
                 predict_ms=predicted.predict_ms,
                 encoded_by=self._model,
+                seen=rows.seen,
             )
         )
         return answer

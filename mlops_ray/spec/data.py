@@ -79,7 +79,7 @@ class Feature(Section):
     def _an_image_has_a_size(self) -> Self:
         sizes = (self.height, self.width)
         if self.type != "image":
-            if sizes != (None, None) or "channels" in self.model_fields_set:
+            if sizes != (None, None) or self.channels != 3:
                 raise ValueError(f"height, width and channels are for features of type image, not {self.type}")
             return self
         if None in sizes:

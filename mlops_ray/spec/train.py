@@ -69,6 +69,9 @@ class Train(Section):
     search: Literal["optuna", "random", "grid"] = "optuna"
     scheduler: Literal["asha", "pbt", "median", "none"] = "asha"
     max_iterations: int = Field(200, ge=1, description="boosting rounds or epochs of one trial at most")
+    checkpoint_every_s: float = Field(
+        60.0, ge=0, description="a trial keeps what it could go on from at its first report after so many seconds"
+    )
     metric: Metric = "auc"
     mode: Literal["max", "min"] | None = Field(None, description="taken from the metric when left out")
     resources: Resources = Field(Resources(), description="of one trial")

@@ -28,16 +28,22 @@ _TYPES: dict[FeatureType, str] = {
 
 
 def write_model_folder(
-    folder: Path, bundle: Path, *, inputs: Sequence[ModelInput], requirements: Sequence[str], identity: dict[str, Any]
+    folder: Path,
+    bundle: Path,
+    *,
+    inputs: Sequence[ModelInput],
+    requirements: Sequence[str],
+    identity: dict[str, Any],
+    classes: Sequence[str] = (),
 ) -> None:
-    """Write `bundle` as an MLflow model into `folder`.
+    """Write `bundle` as an MLflow model into `folder`; `classes` name the columns of a multiclass model's answer.
 
     `identity` holds the ids MLflow gave (model_id, run_id, artifact_path). MLflow's own `save_model` would start pip
     to guess the requirements; here they are given.
     """
     mlflow = quiet_mlflow()
     shutil.copytree(bundle, folder / _BUNDLE)
-    model = mlflow.models.Model(signature=_signature(inputs), **identity)
+    model = mlflow.models.Model(signature=_signature(inputs, classes), **identity)
     if all(column.examples and column.type != "image" for column in inputs):
         (folder / _EXAMPLE).write_text(json.dumps(_example(inputs)), encoding="utf-8")
         model.saved_input_example_info = {
@@ -51,12 +57,13 @@ def write_model_folder(
     model.save(str(folder / "MLmodel"))
 
 
-def _signature(inputs: Sequence[ModelInput]) -> Any:
+def _signature(inputs: Sequence[ModelInput], classes: Sequence[str]) -> Any:
     mlflow = quiet_mlflow()
     columns = [
         mlflow.types.ColSpec(_mlflow_type(column), column.name, required=not column.nullable) for column in inputs
     ]
-    prediction = mlflow.types.Schema([mlflow.types.ColSpec("double")])
+    answer = [mlflow.types.ColSpec("double", name) for name in classes] or [mlflow.types.ColSpec("double")]
+    prediction = mlflow.types.Schema(answer)
     return mlflow.models.ModelSignature(inputs=mlflow.types.Schema(columns), outputs=prediction)
 
 

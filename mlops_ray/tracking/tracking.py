@@ -183,8 +183,11 @@ class Tracking:
         inputs: Sequence[ModelInput],
         tags: Mapping[str, str],
         requirements: Sequence[str] = (),
+        classes: Sequence[str] = (),
     ) -> int:
         """Log the bundle in folder `bundle` as a model of a run and register it as the next version of `name`.
+
+        `classes` are those of a multiclass model, whose answer has a column for each.
 
         The model loads with `mlflow.pyfunc.load_model("models:/<name>/<version>")`.
         """
@@ -195,7 +198,9 @@ class Tracking:
             )
             with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
                 identity = {"model_id": model.model_id, "run_id": run_id, "artifact_path": model.artifact_location}
-                write_model_folder(Path(folder), bundle, inputs=inputs, requirements=requirements, identity=identity)
+                write_model_folder(
+                    Path(folder), bundle, inputs=inputs, requirements=requirements, identity=identity, classes=classes
+                )
                 self._client.log_model_artifacts(model.model_id, folder)
             self._client.finalize_logged_model(model.model_id, "READY")
             self._client.log_outputs(run_id, [quiet_mlflow().entities.LoggedModelOutput(model.model_id, step=0)])

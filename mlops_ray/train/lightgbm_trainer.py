@@ -6,7 +6,6 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from lightgbm.callback import CallbackEnv
 from numpy.typing import NDArray
 
 from mlops_ray.errors import TrainError
@@ -15,6 +14,7 @@ from mlops_ray.model import TrainedModel
 from mlops_ray.model.lightgbm_predictor import MODEL_FILE
 from mlops_ray.spec import Metric, Task
 from mlops_ray.train.binned import Datasets, shared_datasets
+from mlops_ray.train.boosting import Boosting
 from mlops_ray.train.trial_context import TrialContext
 
 __all__ = ["check_lightgbm_params", "train_lightgbm"]
@@ -37,7 +37,7 @@ def train_lightgbm(context: TrialContext) -> TrainedModel:
     """Boost until the validation metric stops getting better; the model has the rounds up to the best one.
 
     `early_stopping_rounds` may be among the hyperparameters; it is a fifth of `max_iterations` otherwise, between 10
-    and 50.
+    and 50. A trial with `context.resume` goes on from there, as `Boosting` says how equally.
     """
     params = dict(context.params)
     patience = int(params.pop(_PATIENCE, min(50, max(10, context.max_iterations // 5))))
@@ -45,6 +45,7 @@ def train_lightgbm(context: TrialContext) -> TrainedModel:
         "multi_logloss" if context.metric == "log_loss" and context.signature.classes else _NATIVE.get(context.metric)
     )
     params = _parameters(context, params, native)
+    boosting = Boosting(context, params, patience=patience)
     train, valid = _datasets(context, params)
     booster = lightgbm.train(
         params,
@@ -53,10 +54,9 @@ def train_lightgbm(context: TrialContext) -> TrainedModel:
         valid_sets=[valid],
         valid_names=["validation"],
         feval=None if native else partial(_score, context.metric, context.maximize),
-        callbacks=[
-            lightgbm.early_stopping(patience, first_metric_only=True, verbose=False),
-            partial(_report, context),
-        ],
+        init_model=boosting.begun,
+        callbacks=boosting.callbacks,
+        keep_training_booster=True,  # otherwise its text would be made and read once more
     )
     text = booster.model_to_string(num_iteration=booster.best_iteration)
     return TrainedModel("lightgbm", {MODEL_FILE: text.encode()})
@@ -110,11 +110,12 @@ def _datasets(context: TrialContext, params: Mapping[str, Any]) -> Datasets:
     def make() -> Datasets:
         # the same for both: LightGBM takes a difference for a change, which binned data cannot follow
         how: dict[str, Any] = {"categorical_feature": list(context.categorical), "params": dict(params)}
+        how["free_raw_data"] = context.resume is None
         train = lightgbm.Dataset(context.x_train, context.y_train, **how)
         return train, lightgbm.Dataset(context.x_valid, context.y_valid, reference=train, **how)
 
-    # workers of one trial bin together, through LightGBM's own network
-    if context.data_id is None or context.network:
+    # workers of one trial bin together, through LightGBM's own network; trees that are there are asked about raw rows
+    if context.data_id is None or context.network or context.resume is not None:
         return make()
     return shared_datasets(context.data_id, params, make, categorical=context.categorical)
 
@@ -123,9 +124,3 @@ def _score(
     metric: Metric, maximize: bool, predictions: NDArray[np.float64], data: lightgbm.Dataset
 ) -> tuple[str, float, bool]:
     return metric, score(metric, np.asarray(data.get_label(), dtype=np.float64), predictions), maximize
-
-
-def _report(context: TrialContext, env: CallbackEnv) -> None:
-    iteration = env.iteration + 1
-    if env.evaluation_result_list and iteration % context.report_every == 0:
-        context.report(iteration, {context.metric: float(env.evaluation_result_list[0][2])})

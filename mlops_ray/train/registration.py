@@ -136,6 +136,7 @@ def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest) -> 
         "sweep": order.state.sweep,
         "trial": best.trial_id,
         "attempts": best.attempt,
+        "resumed_from": best.resumed_from,
         "trials": len(result.trials),
         "params": dict(best.params),
         "seed": spec.train.seed,

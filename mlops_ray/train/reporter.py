@@ -11,12 +11,13 @@ import numpy as np
 from mlops_ray.errors import TrainError
 from mlops_ray.spec import Metric
 
-__all__ = ["BEST", "FINISHED", "ITERATION", "LOGGED", "Reporter"]
+__all__ = ["BEST", "FINISHED", "ITERATION", "LOGGED", "RESUMED", "Reporter"]
 
 ITERATION = "iteration"
 BEST = "best_so_far"  # what the scheduler and the search compare
 FINISHED = "finished"  # only in the last report, whose checkpoint is the model
 LOGGED = "logged"  # [name, value, step] of what the trainer logged since the last report
+RESUMED = "resumed_from"  # only in the last report: the iteration of the checkpoint this attempt went on from
 # the names MLflow takes
 _METRIC_NAME = re.compile(r"[\w./ :-]{1,250}")
 
@@ -33,6 +34,8 @@ class Reporter:
     send: Send
     iteration: int = 0
     best: float | None = None
+    resumed_from: int | None = None  # the iteration of the checkpoint that this attempt went on from
+    achieved: float | None = None  # by the finished model, if the trainer told
     logged: list[tuple[str, float, int]] = field(default_factory=list)  # since the last report
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -41,6 +44,10 @@ class Reporter:
             if not _METRIC_NAME.fullmatch(name):
                 raise TrainError(f"context.log: expected letters, digits and ._-/: in a metric's name, found {name!r}")
             self.logged.append((name, float(value), int(step)))
+
+    def note_achieved(self, value: float) -> None:
+        """Called by a trainer that has measured its finished model."""
+        self.achieved = float(value)
 
     def report(self, iteration: int, metrics: Mapping[str, float], folder: Path | None = None) -> None:
         """Called by the trainer; TrainError when the sweep's metric is not among `metrics`."""
@@ -58,7 +65,7 @@ class Reporter:
         """The value of the finished model, and its files."""
         # one more than the last report: Tune's schedulers want this number to grow
         last = {ITERATION: self.iteration + 1, BEST: value, self.metric: value, FINISHED: True, LOGGED: self._taken()}
-        self.send(last, folder)
+        self.send(last | ({} if self.resumed_from is None else {RESUMED: self.resumed_from}), folder)
 
     def _taken(self) -> list[tuple[str, float, int]]:
         logged, self.logged = self.logged, []

@@ -131,6 +131,10 @@ def _spec_of_winner(training: Mapping[str, Any]) -> ModelSpec:
 def _differences(record: ModelVersionRecord, spec: ModelSpec, code: CodeVersion) -> tuple[str, ...]:
     """What is not as it was then, in sentences."""
     then, found = CodeVersion.from_json(record.code), []
+    resumed = record.training.get("resumed_from")
+    if resumed is not None:
+        # a trainer may draw other lots after that, or round otherwise
+        found.append(f"its trial was interrupted and went on from its checkpoint at iteration {resumed}")
     for name, digest in sources(spec.train.trainer).items():
         before = record.training["sources"].get(name)
         if before != digest:

@@ -43,7 +43,7 @@ def environment() -> dict[str, Any]:
 def sources(trainer: str) -> dict[str, str | None]:
     """sha256 of the code that trains, whether or not git knows it: this package's part, and the user's own module."""
     root = Path(__file__).parents[1]
-    ours = [file for part in _PARTS for file in sorted((root / part).glob("*.py"))]
+    ours = [root / "pixels.py", *(file for part in _PARTS for file in sorted((root / part).glob("*.py")))]
     own = importlib.util.find_spec(trainer.partition(":")[0]) if ":" in trainer else None
     theirs = [Path(own.origin)] if own is not None and own.origin else []
     return {"mlops_ray": _digest(ours), "trainer": _digest(theirs) if theirs else None}

@@ -92,7 +92,7 @@ def run_trials(spec: ModelSpec, workspace: Workspace, data: TrainingData, *, swe
     """As `run_sweep`, without choosing."""
     ended = sum(trial.outcome is not None for trial in log.trials.values())
     if ended < trial_count(spec.train):
-        plan = _plan(spec, data)
+        plan = _plan(spec, data, _Storage.of(workspace), sweep)
         trainable = tune.with_resources(partial(run_trial, plan=plan), _resources(spec))
         with _quiet_tune(), _binnings_of(plan):
             _tuner(spec, workspace, trainable, sweep=sweep, log=log, ended=ended).fit()
@@ -143,7 +143,7 @@ def warm_up_workers(train: Train) -> None:
         ray.remote(num_cpus=0)(find_trainer).remote(train.trainer)
 
 
-def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
+def _plan(spec: ModelSpec, data: TrainingData, storage: "_Storage", sweep: str) -> TrialPlan:
     train = spec.train
     shards = tuple(ray.put(shard) for shard in _shards(data.train, train.workers))
     kept = Part(data.train.x[:0], data.train.y[:0]) if shards else data.train  # no pictures either
@@ -154,6 +154,8 @@ def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
         maximize=train.maximize,
         seed=train.seed,
         max_iterations=train.max_iterations,
+        # others take over from any report
+        checkpoint_every_s=0.0 if train.scheduler == "pbt" else train.checkpoint_every_s,
         threads=max(1, int(train.resources.cpus)),
         device="cuda" if train.resources.gpus > 0 else "cpu",
         signature=data.signature,
@@ -161,6 +163,8 @@ def _plan(spec: ModelSpec, data: TrainingData) -> TrialPlan:
         data_id=uuid.uuid4().hex,
         shards=shards,
         resources={"CPU": train.resources.cpus, "GPU": train.resources.gpus} if shards else None,
+        workers_folder=f"{storage.path_of(sweep)}/workers",
+        filesystem=storage.filesystem,
     )
 
 

@@ -13,10 +13,12 @@ from weakref import WeakValueDictionary
 from ray.tune import Callback
 
 from mlops_ray.tracking import Outbox, RunStatus
-from mlops_ray.train.reporter import BEST, FINISHED, ITERATION, LOGGED
+from mlops_ray.train.reporter import BEST, FINISHED, ITERATION, LOGGED, RESUMED
 
 __all__ = ["SweepLog", "TrialLog"]
 
+# of a trial that ended
+_KEPT = ("value", "iteration", "outcome", "checkpoint", "resumed_from", "error", "seconds")
 # file of the outbox -> the log that writes it
 _LIVE: WeakValueDictionary[str, "SweepLog"] = WeakValueDictionary()
 
@@ -28,7 +30,8 @@ class TrialLog:
     number: int  # 1, 2, … in the order they started
     trial_id: str
     params: Mapping[str, Any]
-    attempt: int = 1  # grows when a trial has to begin again
+    attempt: int = 1  # grows when a trial has to begin again, or goes on from its checkpoint
+    resumed_from: int | None = None  # iteration of the checkpoint that the attempt which came to its end went on from
     value: float | None = None  # the last reported best validation value
     iteration: int = 0
     outcome: str | None = None  # completed, stopped_early, failed; None: not ended
@@ -94,13 +97,14 @@ class SweepLog(Callback):
         """A trial failed, by the loss of its worker perhaps, and is tried once more."""
         log = self._log_of(trial)
         log.seconds += self._clock() - log.started_s
-        self._progress(f"trial {log.number} of {self._planned} begins again: {_cause(trial)[0]}")
+        self._progress(f"trial {log.number} of {self._planned} is tried again: {_cause(trial)[0]}")
         self._start_again(log)
 
     def on_trial_result(self, *, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         """A trial reported."""
         log, now_s = self._log_of(trial), self._clock()
         log.value, log.iteration = float(result[BEST]), int(result[ITERATION])
+        log.resumed_from = result.get(RESUMED)
         points = [[f"validation_{self._metric}", float(result[self._metric]), log.iteration, now_s]]
         points += [[name, value, step, now_s] for name, value, step in result.get(LOGGED, ())]
         fresh = [point for point in points if self._is_new(log, point)]
@@ -191,10 +195,7 @@ class SweepLog(Callback):
                 "status": status,
                 "tags": tags,
                 "at_s": now_s,
-                "result": {
-                    name: getattr(log, name)
-                    for name in ("value", "iteration", "outcome", "checkpoint", "error", "seconds")
-                },
+                "result": {name: getattr(log, name) for name in _KEPT},
             }
         )
         said = log.error or f"{self._metric} {log.value or 0:.4g} at iteration {log.iteration}"

@@ -115,7 +115,7 @@ class _Fit:
                 self._best, self._best_epoch = sign * value, self._epoch
                 self._best_weights = copy.deepcopy(net.state_dict())
             if self._epoch % context.report_every == 0:
-                context.checkpoint(self._epoch, {context.metric: value}, self._state())
+                context.checkpoint(self._epoch, {context.metric: value}, self._state)
             if self._epoch - self._best_epoch >= self._params.patience:
                 break
         net.load_state_dict(self._best_weights)

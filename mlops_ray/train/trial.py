@@ -2,11 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import ray
 from ray import tune
 
@@ -29,11 +31,14 @@ __all__ = [
     "read_model",
     "reporter_of",
     "run_trial",
+    "taken_over",
+    "write_progress",
 ]
 
 _FLAVOR = "flavor.json"
 _STATE = "state.bin"
 _PROGRESS = "progress.json"
+_TRIED_ROWS = 1000  # that a loaded model has to predict where its metric is known
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class TrialPlan:
     maximize: bool
     seed: int
     max_iterations: int
+    checkpoint_every_s: float
     threads: int
     device: str
     signature: Signature
@@ -53,6 +59,8 @@ class TrialPlan:
     data_id: str  # a name no other sweep of any cluster has: nodes share files by it
     shards: tuple[ray.ObjectRef, ...] = ()  # the training rows, a `Part` for each of several workers
     resources: Mapping[str, float] | None = None  # of each of several workers, in Ray's names
+    workers_folder: str = ""  # where several workers keep checkpoints, in `filesystem`
+    filesystem: pafs.FileSystem | None = None  # None: this machine's
 
 
 def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
@@ -70,12 +78,16 @@ def run_trial(config: Mapping[str, Any], *, plan: TrialPlan) -> None:
         _, valid = ray.get(plan.data)
     else:
         train, valid = ray.get(plan.data)
-        state = _taken_over(reporter)
+        state = taken_over(reporter, tune.get_checkpoint())
         model = find_trainer(plan.trainer)(context_of(config, plan, train, valid, reporter, resume=state))
     with tempfile.TemporaryDirectory(prefix="mlops-ray-trial-") as name:
         folder = Path(name)
         predictor = load_model(model, folder, signature=plan.signature, threads=plan.threads)
-        value = score(plan.metric, valid.y, predictions_of(predictor.predict, valid, plan.signature))
+        value = reporter.achieved
+        if value is None:
+            value = score(plan.metric, valid.y, predictions_of(predictor.predict, valid, plan.signature))
+        else:
+            predictor.predict(next(valid.chunks(plan.signature))[:_TRIED_ROWS])
         (folder / _FLAVOR).write_text(json.dumps(model.flavor), encoding="utf-8")
         reporter.report_last(value, folder)
 
@@ -127,7 +139,8 @@ def context_of(
         "signature": plan.signature,
         "report": reporter.report,
         "log": reporter.log,
-        "checkpoint": _Checkpoints(reporter),
+        "achieved": reporter.note_achieved,
+        "checkpoint": _Checkpoints(reporter, plan.checkpoint_every_s),
         "data_id": None if plan.shards else plan.data_id,
         "workers": max(1, len(plan.shards)),
     }
@@ -135,21 +148,27 @@ def context_of(
 
 
 class _Checkpoints:
-    """Writes what a trainer wants to go on from into a folder, with how far the trial was."""
+    """Writes what a trainer wants to go on from into a folder, with how far the trial was, every `every_s` seconds."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._reporter = reporter
+        self._every_s = every_s
+        self._clock = clock
+        self._due_s = clock() + every_s
 
-    def __call__(self, iteration: int, metrics: Mapping[str, float], state: bytes) -> None:
-        """Report with `state` as the checkpoint."""
+    def __call__(self, iteration: int, metrics: Mapping[str, float], state: bytes | Callable[[], bytes]) -> None:
+        """Report, with `state` as the checkpoint when one is due."""
+        if self._clock() < self._due_s:
+            self._reporter.report(iteration, metrics)
+            return
         with tempfile.TemporaryDirectory(prefix="mlops-ray-state-") as name:
-            (Path(name) / _STATE).write_bytes(state)
+            (Path(name) / _STATE).write_bytes(state() if callable(state) else state)
             self._reporter.report(iteration, metrics, Path(name))
+        self._due_s = self._clock() + self._every_s
 
 
-def _taken_over(reporter: Reporter) -> bytes | None:
-    """What another trial, or this one before it failed, left to go on from."""
-    checkpoint = tune.get_checkpoint()
+def taken_over(reporter: Reporter, checkpoint: Any) -> bytes | None:
+    """What another trial, or this one before it failed, left to go on from; `reporter` is brought there."""
     if checkpoint is None:
         return None
     with checkpoint.as_directory() as name:
@@ -157,7 +176,14 @@ def _taken_over(reporter: Reporter) -> bytes | None:
             return None  # a finished model: nothing to go on from
         progress = json.loads((Path(name) / _PROGRESS).read_text(encoding="utf-8"))
         reporter.iteration, reporter.best = int(progress[ITERATION]), float(progress[BEST])
+        reporter.resumed_from = reporter.iteration
         return (Path(name) / _STATE).read_bytes()
+
+
+def write_progress(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Put beside a state how far the trial was."""
+    progress = {ITERATION: metrics[ITERATION], BEST: metrics[BEST]}
+    (folder / _PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
 
 def _send(metrics: dict[str, Any], folder: Path | None) -> None:
@@ -165,6 +191,5 @@ def _send(metrics: dict[str, Any], folder: Path | None) -> None:
         tune.report(metrics)
         return
     if FINISHED not in metrics:
-        progress = {ITERATION: metrics[ITERATION], BEST: metrics[BEST]}
-        (folder / _PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+        write_progress(folder, metrics)
     tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))

@@ -14,6 +14,7 @@ from mlops_ray.spec import Metric, Task
 __all__ = ["Trainer", "TrialContext"]
 
 Matrix = NDArray[np.float64]
+State = bytes | Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,14 @@ class TrialContext:
     signature: Signature
     report: Callable[[int, Mapping[str, float]], None]
     log: Callable[[Mapping[str, float], int], None] = lambda _metrics, _step: None
-    # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`
-    checkpoint: Callable[[int, Mapping[str, float], bytes], None] = lambda _iteration, _metrics, _state: None
+    # `report`, and bytes from which another trial, or this one after a failure, can go on: it gets them as `resume`;
+    # they are kept when `train.checkpoint_every_s` is over, so give a function where they cost something
+    checkpoint: Callable[[int, Mapping[str, float], State], None] = lambda _iteration, _metrics, _state: None
     resume: bytes | None = None
     train_pictures: pa.Table | None = None  # one column, a row for each of y_train
     valid_pictures: pa.Table | None = None
+    # the metric of the model on the validation rows, where the trainer knows it: it is not computed once more
+    achieved: Callable[[float], None] = lambda _value: None
     data_id: str | None = None  # names the data, the same in all trials on it; None: nobody shares it
     workers: int = 1  # processes that train this model together, each on rows of its own
     network: Mapping[str, Any] = field(default_factory=dict)  # LightGBM's parameters to find the other workers

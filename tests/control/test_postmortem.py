@@ -37,6 +37,8 @@ def served(canary: int, errors: Sequence[str | None], at_s: float) -> pa.Table:
         "predict_ms": [1.0] * n,
         "score": [0.5] * n,
         "paired_score": [None] * n,
+        "confidence": [None] * n,
+        "scores": [None] * n,
         "features": [{"a": float(i)} for i in range(n)],
     }
     return pa.Table.from_pydict(columns, schema=served_schema(pa.struct([("a", pa.float64())])))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -54,6 +55,12 @@ class Ingesting:
         """SIGKILL, whatever it does then."""
         time.sleep(delay_s)
         self.close()
+
+    def kill_once(self, seen: Callable[[], bool], *, delay_s: float) -> None:
+        """SIGKILL, `delay_s` after something is seen; or after it has ended."""
+        while not seen() and self._process.poll() is None:
+            time.sleep(0.001)
+        self.kill_after(delay_s)
 
     def close(self) -> None:
         """End the process."""

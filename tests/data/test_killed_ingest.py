@@ -4,8 +4,10 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
+from urllib.parse import urlparse
 
 import pytest
 
@@ -18,6 +20,8 @@ from tests.data.ingesting import Ingesting
 pytestmark = pytest.mark.slow
 ROWS = 20  # of each file
 KILLS = 20
+READY = 3  # processes that wait for their turn, because to connect to Ray takes seconds
+WHOLE = 3  # ingests that end by themselves, to know how long one takes
 
 
 class Reader(threading.Thread):
@@ -62,34 +66,49 @@ def test_an_ingest_killed_at_any_moment_leaves_whole_versions_and_what_gc_remove
 
     land(0)
     ingest(spec, workspace, now_s=0, run_id="first")
-    waiting = [start(number) for number in range(3)]
-    with closing(waiting.pop(0)) as whole:
-        land(1)
-        began = time.monotonic()
-        whole.begin().read("done")
-        lasts_s = time.monotonic() - began
+    waiting = [start(number) for number in range(READY)]
+    lasts_s = []
+    for number in range(1, 1 + WHOLE):  # the first of them waits for Ray's workers, as none does that is killed
+        with closing(waiting.pop(0)) as whole:
+            land(number)
+            began = time.monotonic()
+            whole.begin().read("done")
+            lasts_s.append(time.monotonic() - began)
+        waiting.append(start(READY + number - 1))
     reader = Reader(dataset)
     reader.start()
     committed = 0
     for number in range(KILLS):
-        land(2 + number)
-        before = dataset.resolve("latest").number
+        land(1 + WHOLE + number)
+        before, written = dataset.resolve("latest").number, _data_files(workspace)
         process = waiting.pop(0).begin()
-        waiting += [start(3 + number)] if number < KILLS - 2 else []
-        process.kill_after(random.uniform(0, lasts_s))
+        waiting += [start(READY + WHOLE + number)] if number < KILLS - READY else []
+        if number % 2:
+            process.kill_after(random.uniform(0, min(lasts_s)))
+        else:  # rows are written and no version has them, or not long after
+            process.kill_once(partial(_has_more, workspace, written), delay_s=random.uniform(0, min(lasts_s) / 10))
         committed += dataset.resolve("latest").number != before
     assert len(waiting) == 0
     reader.finish()
     assert reader.problems == []
     assert reader.reads > KILLS
     last = ingest(spec, workspace, now_s=1, run_id="last").version
-    assert last.rows == (2 + KILLS) * ROWS
+    assert last.rows == (1 + WHOLE + KILLS) * ROWS
     assert committed < KILLS, "no kill met an ingest"
     _collect(workspace)
     names = load_version(workspace, last)["customer"].to_pylist()
     assert sorted(names) == sorted(f"c{i}" for i in range(last.rows))
     for version in dataset.versions():
         assert load_version(workspace, version, columns=["customer"]).num_rows == version.rows
+
+
+def _has_more(workspace: Workspace, written: set[str]) -> bool:
+    return _data_files(workspace) > written
+
+
+def _data_files(workspace: Workspace) -> set[str]:
+    """Names of the Parquet files below the lake."""
+    return {file.name for file in Path(urlparse(workspace.lake).path).rglob("*.parquet")}
 
 
 def _collect(workspace: Workspace) -> None:

@@ -127,6 +127,21 @@ def test_a_served_request_leads_back_to_all_that_made_it(home: Path, report: dic
         assert word in text
 
 
+def test_a_model_of_it_comes_out_again_equal_to_the_bit(home: Path, report: dict[str, Any]) -> None:
+    version = report["model_versions"][0]["version"]
+    again = mlops_ray("reproduce", f"churn@{version}", cwd=ROOT, home=home)
+    assert again.code == 0, again.err[-2000:]
+    assert (again.answer["verdict"], again.answer["bytes_equal"]) == ("PASS", True)
+
+
+def test_the_difference_of_its_batches_names_what_drifted(home: Path, report: dict[str, Any]) -> None:
+    first, last = report["dataset_versions"][0]["ref"], report["dataset_versions"][-1]["ref"]
+    told = mlops_ray("data", "diff", first, last, cwd=ROOT, home=home)
+    assert told.code == 0, told.err
+    alert = next(alert for alert in report["alerts"] if alert["kind"] == "drift")
+    assert set(told.answer["drifted"]) & set(alert["features"])
+
+
 def test_nothing_of_it_is_left_running(demo: Done, home: Path) -> None:
     assert demo.code == 0
     assert running_for(home) == []

@@ -23,6 +23,7 @@ from mlops_ray.drift import Column, ReferenceProfile, build_reference
 from mlops_ray.lake import Lake
 from mlops_ray.model import (
     InputColumn,
+    Manifest,
     Probe,
     Signature,
     TrainedModel,
@@ -110,17 +111,9 @@ class Toy:
         """Keep a version as a training that passed its gates does; a sound model unless told otherwise."""
         known = self.store.model_versions(self.name)
         number = 1 + max((v.version for v in known), default=0)
-        model = model or sound_model(10 + number)
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "bundle"
-            manifest = write_bundle(
-                written,
-                model=model,
-                signature=SIGNATURE,
-                reference=reference(),
-                card=f"version {number}",
-                probe=_probe(model),
-            )
+            manifest = self.write(written, number, model)
             uri = publish_bundle(written, Lake(self.workspace.lake), self.name)
         record = ModelVersionRecord(
             model=self.name,
@@ -139,6 +132,18 @@ class Toy:
         with self.store.change(Event("model_version.created", f"{self.name}@{number}", {}, "test", time.time())) as c:
             c.put_model_version(record)
         return number
+
+    def write(self, folder: Path, number: int, model: TrainedModel | None) -> Manifest:
+        """Write the bundle of a version."""
+        model = model or sound_model(10 + number)
+        return write_bundle(
+            folder,
+            model=model,
+            signature=SIGNATURE,
+            reference=reference(),
+            card=f"version {number}",
+            probe=_probe(model),
+        )
 
     def deploy(self, version: int) -> RolloutRecord:
         """Begin the delivery of a version; the cluster's control actor carries it out."""
@@ -167,7 +172,7 @@ class Toy:
     @contextmanager
     def traffic(self, *, rate_per_s: float = _RATE_PER_S) -> Iterator[TrafficDriver]:
         """Steady requests with the policy that clients are asked to follow."""
-        url, source = self.workspace.serve, _Source()
+        url, source = self.workspace.serve, self.source()
         driver = TrafficDriver(
             url, self.name, rate_per_s=rate_per_s, rows=source, unit="uid", timeout_s=_TIMEOUT_S
         ).start()
@@ -175,6 +180,10 @@ class Toy:
             yield driver
         finally:
             driver.stop()
+
+    def source(self) -> Callable[[int], list[dict[str, Any]]]:
+        """Where the rows of the traffic come from."""
+        return _Source()
 
     def scores(self, version: int, records: Sequence[Any]) -> NDArray[np.float64]:
         """What the version's own bundle says to these records."""

@@ -74,7 +74,7 @@ def test_a_classifier_without_probabilities_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_classes_than_0_and_1_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"expected the classes 0 and 1, found 1.0, 2.0"):
+    with pytest.raises(ModelError, match=r"expected the classes 0, 1, found 1.0, 2.0"):
         saved(LogisticRegression().fit(np.nan_to_num(X), Y + 1), tmp_path)
 
 

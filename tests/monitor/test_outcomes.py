@@ -34,7 +34,7 @@ def label(log: RecordLog, *values: float, name: str = "labels", received_s: floa
 
 
 def found(log: RecordLog, kind: OutcomeKind = "label", *, task: Task = "regression") -> tuple[Stratum, ...]:
-    return strata(joined(log, DELIVERY, task=task), kind)
+    return strata(joined(log, DELIVERY, task=task), kind, task=task)
 
 
 def counts(found: tuple[Stratum, ...]) -> list[tuple[int, int, int]]:
@@ -220,3 +220,12 @@ def test_the_primary_outcome_of_an_ab_test_comes_first() -> None:
     ab = {"primary": primary, "min_effect": 0.5}
     spec = toy_spec(rollout={"strategy": "ab", "ab": ab, "analysis": {"outcomes": [MISTAKES]}})
     assert [outcome.name for outcome in wanted_outcomes(spec)] == ["spent", "mistakes"]
+
+
+def test_another_class_is_an_error_however_near_its_place_is(log: RecordLog) -> None:
+    serve(
+        log, *[on("canary", request_id=f"r{i}", unit=f"u{i}", score=score) for i, score in enumerate((0.0, 1.0, 2.0))]
+    )
+    label(log, 0, 2, 2)
+    (stratum,) = found(log, "error", task="multiclass")
+    assert (stratum.canary.n, stratum.canary.mean) == (3, pytest.approx(1 / 3))

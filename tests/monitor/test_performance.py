@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -90,3 +91,28 @@ def test_newest_labels_keep_their_columns() -> None:
 @pytest.mark.parametrize(("metric", "sign"), [("auc", 1), ("log_loss", -1), ("brier", -1), ("f1", 1)])
 def test_a_drop_is_positive_when_the_metric_gets_worse_whatever_its_direction(metric: str, sign: int) -> None:
     assert drop_of(metric, "binary", known=0.5, now=0.25) == sign * 0.25  # type: ignore[arg-type]
+
+
+def test_of_several_classes_the_probabilities_count(tmp_path: Path) -> None:
+    log = RecordLog(Lake(str(tmp_path)), "toy")
+    scores = [[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.25, 0.25, 0.5], None]
+    rows = [
+        {"time_s": NOW_S, "score": None if s is None else float(np.argmax(s)), "scores": s, "version": 1}
+        for s in scores
+    ]
+    log.append_served("batch", served(*rows), NOW_S)
+    old = served({"request_id": "old", "time_s": NOW_S, "version": 1, "score": 1.0}).drop_columns(
+        ["scores", "confidence"]
+    )
+    log.append_served("old", old, NOW_S)
+    outcomes = [("r0", 0, 0, NOW_S), ("r1", 0, 2, NOW_S), ("r2", 0, 2, NOW_S), ("old", 0, 1, NOW_S)]
+    log.append_labels("labels", labels(*outcomes), NOW_S)
+    found = performance_since(log, version=1, task="multiclass", since_s=NOW_S)
+    assert (found.rows, found.coverage) == (4, 1.0)
+    assert found.metrics["accuracy"] == pytest.approx(2 / 3)
+    assert found.metrics["log_loss"] == pytest.approx(-np.log([0.8, 0.3, 0.5]).mean(), abs=1e-6)
+
+
+def test_without_labels_of_classes_there_is_nothing_to_say(tmp_path: Path) -> None:
+    log = RecordLog(Lake(str(tmp_path)), "toy")
+    assert performance_since(log, version=1, task="multiclass", since_s=NOW_S).rows == 0

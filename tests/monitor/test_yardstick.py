@@ -80,3 +80,43 @@ def test_the_canarys_threshold_is_later_by_what_is_no_harm() -> None:
     early, late = measured.thresholds(times(1000))
     assert early.canary_ms == early.champion_ms + 5.0
     assert late.canary_ms == late.champion_ms * 1.25
+
+
+def classes(counts: list[int]) -> ReferenceProfile:
+    names = tuple(f"c{i}" for i in range(len(counts)))
+    places = np.repeat(np.arange(len(counts)), counts).astype(float)
+    return build_reference([Column("prediction", "categorical", names)], places[:, None])
+
+
+def of_classes(known: ReferenceProfile, **analysis: object) -> Yardstick:
+    spec = toy_spec(
+        data={"source": "/x", "label": "y", "classes": ["c0", "c1", "c2"], "features": {"a": "float"}},
+        train={"task": "multiclass", "metric": "accuracy"},
+        rollout={"analysis": analysis},
+    )
+    return Yardstick.of(spec, known)
+
+
+def test_each_class_is_a_bin() -> None:
+    measured = of_classes(classes([10, 20, 30]))
+    assert measured.edges == (0.5, 1.5)
+    assert measured.bins(np.array([0.0, 2.0, 2.0])) == (1, 0, 2)
+
+
+def test_many_classes_share_bins() -> None:
+    measured = of_classes(classes([5] * 1000))
+    assert len(measured.edges) == 9
+    assert sum(measured.bins(np.arange(1000.0))) == 1000
+    assert max(measured.bins(np.arange(1000.0))) <= 102
+
+
+def test_classes_are_not_compared_where_the_spec_says_so() -> None:
+    assert of_classes(classes([10, 20, 30]), predictions={"bins": 0}).bins(np.array([1.0])) == ()
+
+
+def test_versions_disagree_on_another_class_however_near_its_place_is() -> None:
+    found = of_classes(classes([10, 20, 30]), paired={"tolerance": 5}).disagree(
+        np.array([0.0, 1.0]), np.array([0.0, 2.0])
+    )
+    assert found is not None
+    assert found.tolist() == [False, True]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_ray.drift import Column, build_reference
+from mlops_ray.drift import build_reference
 from mlops_ray.lake import Lake
 from mlops_ray.model import Probe, Signature, TrainedModel, publish_bundle, write_bundle
 from mlops_ray.serve import Versions
@@ -34,9 +34,12 @@ def register(versions: Versions, workspace: Workspace, tmp_path: Path) -> Regist
 
     def publish(model: TrainedModel, signature: Signature = SIGNATURE, *, probe: Probe | None = None) -> int:
         number = next(numbers)
-        matrix = np.zeros((40, len(signature.inputs))) if signature is not SIGNATURE else sample()
-        columns = [*signature.columns(), Column("prediction", "numeric", ())]
-        reference = build_reference(columns, np.column_stack((matrix, np.linspace(0, 1, len(matrix)))))
+        matrix = np.zeros((40, signature.width)) if signature is not SIGNATURE else sample()
+        columns = [*signature.columns(), signature.prediction_column()]
+        predictions = (
+            np.arange(len(matrix)) % len(signature.classes) if signature.classes else np.linspace(0, 1, len(matrix))
+        )
+        reference = build_reference(columns, np.column_stack((signature.profiled(matrix), predictions)))
         folder = tmp_path / f"bundle-{number}"
         manifest = write_bundle(folder, model=model, signature=signature, reference=reference, card="", probe=probe)
         kept = ModelVersionRecord(

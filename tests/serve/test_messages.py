@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from mlops_ray.serve.messages import (
     Question,
     Reply,
+    as_question,
     as_reply,
+    outcomes_of,
     parcels,
     question_from_bytes,
     question_to_bytes,
@@ -150,3 +152,40 @@ def test_rows_that_are_a_view_arrive_as_they_are() -> None:
     view = np.arange(24.0).reshape(4, 6)[::2, ::2]
     rows, _, _ = question_from_bytes(question_to_bytes((view, [2], [1.0])))
     np.testing.assert_array_equal(rows, view)
+
+
+several = st.lists(
+    st.integers(1, 40).flatmap(lambda n: hnp.arrays(float, (n, 4), elements=st.floats(0, 1))), min_size=1, max_size=8
+)
+
+
+@given(several, st.lists(st.booleans(), min_size=8, max_size=8))
+def test_scores_of_several_classes_come_back_as_they_were(scores: list[Matrix], answered: list[bool]) -> None:
+    outcomes = [
+        (own if has else None, None if has else "why", 1.0, 2.0) for own, has in zip(scores, answered, strict=False)
+    ]
+    question = (np.zeros((sum(map(len, scores)), WIDTH)), [len(own) for own in scores], [1.0] * len(scores))
+    found = outcomes_of(reply_from_bytes(reply_to_bytes(as_reply(outcomes))), question)
+    for (own, *rest), (expected, *others) in zip(found, outcomes, strict=True):
+        assert rest == others
+        assert (own is None) == (expected is None)
+        np.testing.assert_array_equal(own, expected)
+
+
+def test_a_reply_whose_columns_do_not_fit_is_refused() -> None:
+    content = reply_to_bytes((np.zeros((3, 2)), [True], [None], [1.0], [1.0]))
+    damaged = content[:-1] + b"\x04"  # the number of columns stands last
+    with pytest.raises(ValueError, match="reshape"):
+        reply_from_bytes(damaged)
+
+
+@given(hnp.arrays(np.uint8, (3, 1024)), st.booleans())
+def test_pixels_travel_as_bytes_and_arrive_as_numbers(pixels: NDArray[np.uint8], whole: bool) -> None:
+    matrix = pixels.astype(float)
+    matrix[0, 0] = 7.0 if whole else 7.5
+    parts = parcels([matrix], max_bytes=10**6)
+    question = as_question(parts[0], [matrix], [1.0])
+    assert question[0].dtype == (np.uint8 if whole else np.float64)
+    (arrived,), _ = requests_of(question_from_bytes(question_to_bytes(question)))
+    assert arrived.dtype == np.float64
+    np.testing.assert_array_equal(arrived, matrix)

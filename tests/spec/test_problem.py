@@ -7,7 +7,7 @@ import pytest
 from tests.spec.samples import changed, refusal
 
 TOP = "alerts, approval, data, gates, monitor, name, retrain, rollout, serve, train"
-DATA = "checks, csv, events, features, format, label, source, sql, table, timestamp, unit"
+DATA = "checks, classes, csv, events, features, format, label, source, sql, table, timestamp, unit"
 KINDS = "choice, int_uniform, log_uniform, uniform"
 
 
@@ -19,8 +19,8 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
         ("data.featurs", f"unknown key; did you mean 'features'? Valid keys: {DATA}"),
         (
             "data.features.tenure.categorys",
-            "unknown key; did you mean 'categories'? Valid keys: categories, max, max_null_share, min, regex, "
-            "severity, type",
+            "unknown key; did you mean 'categories'? Valid keys: categories, channels, height, max, "
+            "max_null_share, min, regex, severity, type, width",
         ),
         (
             "data.checks.min_row",
@@ -78,7 +78,11 @@ def test_two_missing_keys_and_one_misspelt_are_two_mistakes() -> None:
         ("data", None, ": expected a mapping, found nothing"),
         ("data", [1], ": expected a mapping, found [1] (list)"),
         ("data.features", {}, ": expected 1 or more items, found {} (dict)"),
-        ("data.features.tenure", "flot", ": expected 'float', 'int', 'bool' or 'category', found 'flot' (str)"),
+        (
+            "data.features.tenure",
+            "flot",
+            ": expected 'float', 'int', 'bool', 'category' or 'image', found 'flot' (str)",
+        ),
         (
             "data.features.tenure",
             {"type": "int", "min": "a"},

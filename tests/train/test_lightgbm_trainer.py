@@ -75,6 +75,19 @@ def test_a_regression_predicts_in_the_unit_of_the_label(
     assert score("r2", y_valid, predictor.predict(context.x_valid)) > 0.8
 
 
+@pytest.mark.parametrize(
+    ("metric", "maximize", "task"),
+    [("auc", True, "binary"), ("log_loss", False, "binary"), ("f1", True, "binary"), ("mae", False, "regression")],
+)
+def test_the_trainer_knows_what_its_model_achieves(
+    context_of: ContextOf, metric: Metric, maximize: bool, task: str, tmp_path: Path
+) -> None:
+    told: list[float] = []
+    context = context_of(metric=metric, maximize=maximize, task=task, achieved=told.append)
+    predictor = loaded(train_lightgbm(context), tmp_path)
+    assert told == [pytest.approx(score(metric, context.y_valid, predictor.predict(context.x_valid)), abs=1e-9)]
+
+
 def test_hyperparameters_reach_lightgbm(context_of: ContextOf) -> None:
     text = train_lightgbm(context_of(params={"num_leaves": 5})).files["model.lgb.txt"].decode()
     assert "[num_leaves: 5]" in text

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ pytestmark = pytest.mark.slow
 
 # MLOPS_RAY_TEST_OUTAGE_S=60 for the full minute
 OUTAGE_S = float(os.environ.get("MLOPS_RAY_TEST_OUTAGE_S", "6"))
-TRIALS, STEPS = 4, 11  # ten reports and that of the finished model
+TRIALS = 4
+STEPS = {"validation_auc": 11, "loss": 10}  # ten reports and that of the finished model
 
 
 class Driver:
@@ -62,8 +63,8 @@ def slow_spec(name: str, traces: Path, pause_s: float = 0.3, **train: Any) -> Mo
     return spec_of(name, train={**changes, "scheduler": "none", **train})
 
 
-def check_runs(uri: str, model: str) -> None:
-    """One parent, a run for each trial, every step of every metric once and in order."""
+def check_runs(uri: str, model: str, metrics: Mapping[str, int]) -> None:
+    """One parent, a run for each trial, every step of each of `metrics` once and in order, up to its last."""
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name(model)
     runs = client.search_runs([experiment.experiment_id])
@@ -73,7 +74,7 @@ def check_runs(uri: str, model: str) -> None:
     assert len(children) == TRIALS
     assert {run.info.status for run in runs} == {"FINISHED"}
     for child in children:
-        for metric, steps in (("validation_auc", STEPS), ("loss", STEPS - 1)):
+        for metric, steps in metrics.items():
             history = client.get_metric_history(child.info.run_id, metric)
             assert [point.step for point in history] == list(range(1, steps + 1)), metric
     [parent] = [run for run in runs if run not in children]
@@ -115,10 +116,30 @@ def test_a_sweep_whose_driver_was_ended_is_gone_on_with(
     assert second.wait(180) == 0, driver.said.read_text()
     assert registered(workspace, name) == [1]
     assert starts(traces) < 2 * TRIALS  # those that had ended were not run again
-    check_runs(workspace.tracking, name)
+    check_runs(workspace.tracking, name, STEPS)
     again = driver.start("resume")
     assert again.wait(60) != 0
     assert "no unfinished sweep to resume" in driver.said.read_text()
+
+
+def test_a_trial_goes_on_from_its_checkpoint_after_its_driver_was_killed(
+    workspace: Workspace, tmp_path: Path, traces: Path
+) -> None:
+    name = "in_the_middle"
+    spec = slow_spec(name, traces, 0.5, trainer="tests.train.resuming:paused", checkpoint_every_s=0)
+    spec.train.space["early_stopping_rounds"] = 99
+    driver = Driver(tmp_path, spec, workspace)
+    first = driver.start()
+    driver.wait_for(lambda: starts(traces) >= 2, first)
+    time.sleep(4)  # two trials are in the middle of their 15 checkpoints
+    first.kill()
+    first.wait()
+    begun = {file.name for file in traces.iterdir()}
+    second = driver.start("resume")
+    assert second.wait(180) == 0, driver.said.read_text()
+    again = [file.name.partition("-")[2] for file in sorted(traces.iterdir()) if file.name not in begun]
+    assert again == ["resumed"] * 2 + ["new"] * 2
+    check_runs(workspace.tracking, name, {"validation_auc": 16})
 
 
 @pytest.fixture
@@ -144,4 +165,4 @@ def test_a_sweep_outlives_its_mlflow_server(
     server.start() if how == "killed" else server.go_on()
     assert process.wait(240) == 0, driver.said.read_text()
     assert starts(traces) == TRIALS
-    check_runs(server.uri, name)
+    check_runs(server.uri, name, STEPS)

@@ -99,7 +99,7 @@ def test_a_trial_that_lost_its_worker_is_a_new_attempt_and_its_time_counts(tmp_p
     report(log, a, 1, 0.5)
     assert (log.trials["a"].attempt, steps(tmp_path)) == (2, [("a", 1)])
     assert log.trials["a"].seconds > 0
-    assert "begins again" in said[0]
+    assert "is tried again" in said[0]
 
 
 def test_a_trial_that_goes_on_after_a_pause_is_the_same_attempt(tmp_path: Path) -> None:
