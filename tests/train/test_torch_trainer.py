@@ -46,8 +46,8 @@ def test_a_trial_that_goes_on_from_a_checkpoint_makes_the_model_of_one_that_was_
 ) -> None:
     states: dict[int, bytes] = {}
 
-    def keep(iteration: int, _: object, state: bytes) -> None:
-        states[iteration] = state
+    def keep(iteration: int, _: object, state: Callable[[], bytes]) -> None:
+        states[iteration] = state()
 
     whole = context_of(params=PARAMS, max_iterations=6, checkpoint=keep)
     rest = context_of(params=PARAMS, max_iterations=6)
@@ -58,7 +58,7 @@ def test_a_trial_that_goes_on_from_a_checkpoint_makes_the_model_of_one_that_was_
 
 def test_a_trial_that_takes_weights_over_keeps_its_own_learning_rate(context_of: ContextOf, tmp_path: Path) -> None:
     states: list[bytes] = []
-    context = context_of(params=PARAMS, max_iterations=2, checkpoint=lambda _i, _m, state: states.append(state))
+    context = context_of(params=PARAMS, max_iterations=2, checkpoint=lambda _i, _m, state: states.append(state()))
     before = load_model(train_torch(context), tmp_path / "a").predict(context.x_valid)
     still = context_of(params=PARAMS | {"learning_rate": 0.0}, max_iterations=5, resume=states[-1])
     after = load_model(train_torch(still), tmp_path / "b").predict(context.x_valid)
