@@ -28,6 +28,8 @@ METRICS: Mapping[str, Mapping[str, bool]] = {
     "multiclass": {"accuracy": True, "log_loss": False, "f1": True},  # f1: mean over the classes
     "regression": {"rmse": False, "mae": False, "r2": True},
 }
+# hyperparameters that decide which weights a net has
+_SHAPES: Mapping[str, tuple[str, ...]] = {"torch": ("hidden", "layers"), "torchvision": ("architecture", "width")}
 
 
 class Resources(Section):
@@ -116,7 +118,7 @@ class Train(Section):
         if self.trainer == "lightgbm":
             raise ValueError(
                 "scheduler 'pbt' changes hyperparameters of a model half way, which lightgbm's trainer cannot take "
-                "over; use 'asha', or trainer 'torch'"
+                "over; use 'asha', or trainer 'torch' or 'torchvision'"
             )
         if self.search != "random":
             raise ValueError(f"scheduler 'pbt' makes its own changes: expected search 'random', found {self.search!r}")
@@ -124,8 +126,9 @@ class Train(Section):
             raise ValueError("scheduler 'pbt' needs trials of one process: expected workers 1")
         if any(getattr(dimension, "when", None) for dimension in self.space.values()):
             raise ValueError("scheduler 'pbt' changes hyperparameters one by one: it takes no `when` in the space")
-        shape = [name for name in ("hidden", "layers") if isinstance(self.space.get(name), Section)]
-        if self.trainer == "torch" and shape:
+        named = _SHAPES.get(self.trainer, ())
+        shape = [name for name in named if isinstance(self.space.get(name), Section)]
+        if shape:
             raise ValueError(f"scheduler 'pbt' hands weights on: space.{shape[0]} has to be a constant")
         return self
 

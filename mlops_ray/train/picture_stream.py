@@ -77,7 +77,7 @@ class PictureStream:
                 zero_copy_batch=True,
                 fn_kwargs=arguments,
                 num_cpus=0,
-                concurrency=self._tasks,
+                concurrency=min(self._tasks, len(blocks)),
             )
             for batch in dataset.iter_batches(batch_size=size, batch_format="numpy", prefetch_batches=_AHEAD):
                 yield batch["pixels"]

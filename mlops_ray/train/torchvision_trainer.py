@@ -95,7 +95,9 @@ class _Fit:
                 self._best, self._best_epoch = sign * value, self._epoch
                 self._best_weights = self._team.weights(self._net)
             if self._epoch % context.report_every == 0:
-                context.checkpoint(self._epoch, {context.metric: value}, self._state())
+                # all workers gather what lies on all of them now; they would not all find a checkpoint due later
+                state = self._state() if self._team.sharded else self._state
+                context.checkpoint(self._epoch, {context.metric: value}, state)
             if self._epoch - self._best_epoch >= self._params.patience:
                 break
         return TrainedModel.torch(self._exported())

@@ -18,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from mlops_ray.errors import TrainError
+from mlops_ray.train.vision_net import lay_out
 
 __all__ = ["Team"]
 
@@ -35,7 +36,7 @@ class Team:
         """Ray Train has set up the process group of several workers."""
         self._workers = workers
         self._device = device
-        self._sharded = workers > 1 and strategy == "fsdp"
+        self.sharded = workers > 1 and strategy == "fsdp"
         self._strategy = strategy
 
     def joined(self, net: nn.Module) -> nn.Module:
@@ -46,8 +47,9 @@ class Team:
         """
         if self._workers == 1:
             return net
-        if not self._sharded:
+        if not self.sharded:
             return DistributedDataParallel(net)
+        lay_out(net, torch.contiguous_format)  # parts of others cannot be gathered
         for values in (*net.parameters(), *net.buffers()):
             dist.broadcast(values.detach(), src=0)
         try:
@@ -79,23 +81,23 @@ class Team:
 
     def weights(self, net: nn.Module) -> dict[str, Tensor]:
         """A copy of all weights of the net, which every worker has to ask for together."""
-        found: Mapping[str, Any] = get_model_state_dict(net, options=_WHOLE) if self._sharded else net.state_dict()
+        found: Mapping[str, Any] = get_model_state_dict(net, options=_WHOLE) if self.sharded else net.state_dict()
         return {name: value.detach().clone() for name, value in found.items()}
 
     def take_weights(self, net: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Inverse of `weights`."""
-        if self._sharded:
+        if self.sharded:
             set_model_state_dict(net, dict(weights), options=_WHOLE)
         else:
             net.load_state_dict(weights)
 
     def optimizer_state(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """What the optimizer knows, of all weights."""
-        return get_optimizer_state_dict(net, optimizer, options=_WHOLE) if self._sharded else optimizer.state_dict()
+        return get_optimizer_state_dict(net, optimizer, options=_WHOLE) if self.sharded else optimizer.state_dict()
 
     def take_optimizer_state(self, net: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
         """Inverse of `optimizer_state`."""
-        if self._sharded:
+        if self.sharded:
             set_optimizer_state_dict(net, optimizer, dict(state), options=_WHOLE)
         else:
             optimizer.load_state_dict(dict(state))
@@ -103,6 +105,5 @@ class Team:
 
 def _large_parts(net: nn.Module) -> list[nn.Module]:
     """Sequences of layers, innermost first, which are gathered one after the other instead of all at once."""
-    return [
-        part for part in reversed(list(net.modules())) if isinstance(part, nn.Sequential) and any(part.parameters())
-    ]
+    sequences = [part for part in net.modules() if isinstance(part, nn.Sequential)]
+    return [part for part in reversed(sequences) if next(part.parameters(), None) is not None]

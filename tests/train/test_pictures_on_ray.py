@@ -65,7 +65,7 @@ def run(spec: ModelSpec, workspace: Workspace) -> ModelVersionRecord:
 def test_tasks_give_the_same_pictures_as_this_process(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = picture_table(pictures(60, seed=1)[0])
     order = np.random.default_rng(1).permutation(60)
-    told = {"size": 16, "augment": "crop_flip", "seed": 5}
+    told: dict[str, Any] = {"size": 16, "augment": "crop_flip", "seed": 5}
     by_ray = list(PictureStream(table, SHAPE, tasks=2).batches(order, **told))
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     here = list(PictureStream(table, SHAPE, tasks=2).batches(order, **told))

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,8 @@ def test_pictures_decoded_each_epoch_teach_what_they_teach_in_memory(tmp_path: P
 def test_a_trial_that_goes_on_from_a_checkpoint_makes_the_model_of_one_that_was_never_stopped(tmp_path: Path) -> None:
     states: dict[int, bytes] = {}
 
-    def keep(iteration: int, _: object, state: bytes) -> None:
-        states[iteration] = state
+    def keep(iteration: int, _: object, state: Callable[[], bytes]) -> None:
+        states[iteration] = state()
 
     params = PARAMS | {"augment": "crop_flip", "dropout": 0.3}
     whole = predictions(picture_context(params=params, max_iterations=4, checkpoint=keep), tmp_path / "a")
