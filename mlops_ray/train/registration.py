@@ -110,6 +110,7 @@ def _tell_mlflow(
             name=name,
             inputs=_model_inputs(data),
             tags={**tags, "mlops_ray.bundle_uri": uri},
+            classes=data.signature.classes,
             requirements=[f"{package}=={version}" for package, version in order.code.packages.items()],
         )
     tracking.set_alias(name, "candidate", number)
