@@ -14,6 +14,7 @@ of the rounds' own ratios; a round runs all contestants one after the other.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     machine, started_s = describe_machine(), time.monotonic()
     contest = _contest(options)
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
+        # Ray's workers give way to every other process, which the bare loops here do not
+        os.environ.setdefault("RAY_worker_niceness", "0")
         environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
         ray.init(num_cpus=options.cpus, include_dashboard=False, log_to_driver=False, runtime_env=environment)
         try:

@@ -12,6 +12,7 @@ and as the part `torch` of `benchmarks.sweep` for tables. Each ratio is the medi
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     machine, started_s = describe_machine(), time.monotonic()
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
+        # Ray's workers give way to every other process, which the bare loops here do not
+        os.environ.setdefault("RAY_worker_niceness", "0")
         environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
         cpus = options.cpus * len(gpus)
         ray.init(
