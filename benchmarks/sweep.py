@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the result where asked."""
     options = parse(arguments)
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray leaves a token in the home folder
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as `mlops-ray up` has it; the others are not nice either
     machine, started_s = describe_machine(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
         data = write_data(Path(folder) / "data", rows=options.rows, seed=7)
