@@ -9,7 +9,7 @@ GREAT_EXPECTATIONS := .great-expectations-venv
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-images bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,9 @@ bench-data: setup $(GREAT_EXPECTATIONS)/.setup-done
 
 bench-sweep: setup
 	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json
+
+bench-images: setup
+	$(BIN)/python -m benchmarks.images --output benchmarks/results/images.json
 
 bench-setup: $(BENCH)/.setup-done $(GREAT_EXPECTATIONS)/.setup-done
 
