@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mlops_ray.spec import Workspace
 from tests.cli.command import Done, mlops_ray, running_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -34,6 +35,12 @@ def report(demo: Done, home: Path) -> dict[str, Any]:
     content = json.loads((home / "report.json").read_text())
     assert isinstance(content, dict)
     return content
+
+
+@pytest.fixture
+def elsewhere(live: Workspace) -> dict[str, str]:
+    """What makes commands work on another cluster: the demo has ended its own."""
+    return {"MLOPS_RAY_RAY_ADDRESS": live.ray_address}
 
 
 def test_the_report_is_the_answer_too_and_has_every_part(demo: Done, report: dict[str, Any]) -> None:
@@ -127,16 +134,20 @@ def test_a_served_request_leads_back_to_all_that_made_it(home: Path, report: dic
         assert word in text
 
 
-def test_a_model_of_it_comes_out_again_equal_to_the_bit(home: Path, report: dict[str, Any]) -> None:
+def test_a_model_of_it_comes_out_again_equal_to_the_bit(
+    home: Path, report: dict[str, Any], elsewhere: dict[str, str]
+) -> None:
     version = report["model_versions"][0]["version"]
-    again = mlops_ray("reproduce", f"churn@{version}", cwd=ROOT, home=home)
+    again = mlops_ray("reproduce", f"churn@{version}", cwd=ROOT, home=home, environment=elsewhere)
     assert again.code == 0, again.err[-2000:]
     assert (again.answer["verdict"], again.answer["bytes_equal"]) == ("PASS", True)
 
 
-def test_the_difference_of_its_batches_names_what_drifted(home: Path, report: dict[str, Any]) -> None:
+def test_the_difference_of_its_batches_names_what_drifted(
+    home: Path, report: dict[str, Any], elsewhere: dict[str, str]
+) -> None:
     first, last = report["dataset_versions"][0]["ref"], report["dataset_versions"][-1]["ref"]
-    told = mlops_ray("data", "diff", first, last, cwd=ROOT, home=home)
+    told = mlops_ray("data", "diff", first, last, cwd=ROOT, home=home, environment=elsewhere)
     assert told.code == 0, told.err
     alert = next(alert for alert in report["alerts"] if alert["kind"] == "drift")
     assert set(told.answer["drifted"]) & set(alert["features"])
