@@ -151,9 +151,11 @@ def test_a_version_is_delivered_watched_and_judged_by_its_labels(photos: Photos)
 
         def measured() -> Any:
             status = drift_status(photos.workspace, "photos")
-            return status if status["performance"] and status["performance"]["rows"] and status["report"] else None
+            labelled = status["performance"] and status["performance"]["rows"]
+            # the first judgements may have too few rows to look at any feature
+            return status if labelled and status["report"] and status["report"]["features"] else None
 
-        status = until(measured, "a judgement with labels", timeout_s=60)
+        status = until(measured, "a judgement with labels", timeout_s=120)
     assert status["performance"]["metrics"]["accuracy"] == 1.0
     names = {feature["name"] for feature in status["report"]["features"]}
     assert names == {column.name for column in PICTURES.columns()} | {"prediction"}
