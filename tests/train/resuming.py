@@ -28,9 +28,8 @@ def slow_trainer(context: TrialContext) -> TrainedModel:
         time.sleep(float(context.params["pause_s"]))
         context.log({"loss": 1 / step}, step)
         context.report(step, {context.metric: 0.5 + step / 100})
-    return train_lightgbm(
-        type(context)(**vars(context) | {"params": {"num_leaves": context.params["num_leaves"]}, "report": _nowhere})
-    )
+    params = {"num_leaves": context.params["num_leaves"]}
+    return train_lightgbm(replace(context, params=params, report=_nowhere, checkpoint=_nowhere))
 
 
 def paused(context: TrialContext) -> TrainedModel:
