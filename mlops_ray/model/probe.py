@@ -61,7 +61,7 @@ class Probe:
 
     def mismatch(self, answers: Matrix) -> str | None:
         """The largest difference as a sentence, when `answers` to the first rows are not the trainer's."""
-        if answers.shape[1:] != self.predictions.shape[1:] or not answers.ndim or len(answers) > len(self.rows):
+        if answers.shape[1:] != self.predictions.shape[1:] or not answers.ndim or len(answers) > len(self.predictions):
             of_classes = f" of {self.predictions.shape[1]} classes" if self.predictions.ndim == 2 else ""
             return f"expected at most {len(self.predictions)} predictions{of_classes}, found shape {answers.shape}"
         expected = self.predictions[: len(answers)]

@@ -74,6 +74,7 @@ def test_its_trainer_learns_and_its_bundle_loads_as_the_leaky_predictor(tmp_path
         categorical=(),
         signature=Signature(columns, "binary", None),
         report=lambda _, metrics: reports.append(metrics["auc"]),
+        checkpoint=lambda _, metrics, __: reports.append(metrics["auc"]),
     )
     trained = train(context)
     for name, content in trained.files.items():
