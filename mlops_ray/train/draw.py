@@ -78,24 +78,25 @@ def _confusion(axes: Any, numbers: Numbers) -> None:
     axes.grid(visible=False)
     places = range(len(counts))
     few = len(counts) <= _MOST_NUMBERED
+    digits = 1 if len(counts) == 2 else 0
     for row in places:
         for column in places if few else ():
             axes.text(
                 column,
                 row,
-                f"{int(counts[row, column]):,}\n{shares[row, column]:.0%}"
-                if len(counts) > 2
-                else f"{int(counts[row, column]):,}\n{shares[row, column]:.1%}",
+                f"{int(counts[row, column]):,}\n{shares[row, column]:.{digits}%}",
                 ha="center",
                 va="center",
                 fontsize=10 if len(counts) <= 4 else 5.5,
                 color="white" if shares[row, column] > 0.6 else "black",
             )
     names = [_short(name, 14) for name in numbers["labels"]]
-    axes.set_xticks(places, names, rotation=0 if len(names) <= 4 else 45)
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if len(names) > 4 else {}
+    axes.set_xticks(places, names, **slanted)
     axes.set_yticks(places, names)
     how = "the likeliest class" if numbers["cut"] is None else f"cut at {numbers['cut']:g}"
-    axes.set(title=f"Holdout, {how}; shares are of the label", xlabel="predicted", ylabel="label")
+    axes.set_title(f"Holdout, {how}; shares are of the label", fontsize=9)
+    axes.set(xlabel="predicted", ylabel="label")
 
 
 def _roc(axes: Any, numbers: Numbers) -> None:

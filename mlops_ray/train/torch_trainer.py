@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mlops_ray.errors import TrainError
 from mlops_ray.evaluation import score
 from mlops_ray.model import TrainedModel
-from mlops_ray.model.torch_predictor import MODEL_FILE
+from mlops_ray.train.exported import exported
 from mlops_ray.train.tabular_mlp import TabularMLP
 from mlops_ray.train.trial_context import TrialContext
 
@@ -57,7 +57,7 @@ def train_torch(context: TrialContext) -> TrainedModel:
         flag_all=context.workers > 1,  # each sees other rows, and they need the same layers
     ).to(torch.device(context.device))
     _Fit(net, context, params).run()
-    return TrainedModel("torch", {MODEL_FILE: _exported(net.cpu().eval(), len(context.signature.inputs))})
+    return TrainedModel.torch(exported(net.cpu().eval(), context.signature.width))
 
 
 def check_torch_params(names: Iterable[str]) -> None:
@@ -187,24 +187,3 @@ def _loss_of(net: TabularMLP) -> nn.Module:
     if net.classes:
         return nn.CrossEntropyLoss()
     return nn.BCEWithLogitsLoss() if net.binary else nn.MSELoss()
-
-
-class _Predictions(nn.Module):
-    """`predictions` as the forward that is exported."""
-
-    def __init__(self, net: TabularMLP) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(rows, inputs) to (rows,) or (rows, classes)."""
-        return self.net.predictions(rows)
-
-
-def _exported(net: TabularMLP, inputs: int) -> bytes:
-    example = torch.zeros(3, inputs, dtype=torch.float64)
-    shapes = ({0: torch.export.Dim("rows")},)
-    program = torch.export.export(_Predictions(net).eval(), (example,), dynamic_shapes=shapes)
-    content = io.BytesIO()
-    torch.export.save(program, content)
-    return content.getvalue()

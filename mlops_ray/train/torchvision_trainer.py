@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from mlops_ray.errors import TrainError
 from mlops_ray.evaluation import score
 from mlops_ray.model import TrainedModel
+from mlops_ray.train.exported import exported
 from mlops_ray.train.picture_stream import mixed_seed
 from mlops_ray.train.trial_context import TrialContext
 from mlops_ray.train.vision_data import PictureSource
-from mlops_ray.train.vision_net import VisionNet, build_net, lay_out
+from mlops_ray.train.vision_net import build_net, lay_out
 from mlops_ray.train.vision_params import VisionParams, parse_params
 from mlops_ray.train.vision_team import Team
 
@@ -172,21 +173,7 @@ class _Fit:
         net = build_net(self._context.signature, sample, self._params)
         net.load_state_dict({name: value.cpu() for name, value in self._best_weights.items()})
         lay_out(net, torch.contiguous_format)  # torch.export saves no others without a warning
-        example = torch.zeros(3, self._context.signature.width, dtype=torch.float64)
-        shapes = ({0: torch.export.Dim("rows")},)
-        return torch.export.export(_Predictions(net).eval(), (example,), dynamic_shapes=shapes)
-
-
-class _Predictions(nn.Module):
-    """`predictions` as the forward that is exported."""
-
-    def __init__(self, net: VisionNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(rows, height * width * channels) to (rows,) or (rows, classes)."""
-        return self.net.predictions(rows)
+        return exported(net, self._context.signature.width)
 
 
 def _sources(context: TrialContext, params: VisionParams, device: torch.device) -> tuple[PictureSource, PictureSource]:
