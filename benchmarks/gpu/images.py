@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="mlops-ray-bench-") as folder:
         # Ray's workers give way to every other process, which the bare loops here do not
         os.environ.setdefault("RAY_worker_niceness", "0")
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray leaves a token in the home folder
         environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
         cpus = options.cpus * len(gpus)
         ray.init(
