@@ -63,8 +63,10 @@ def decode_image(content: bytes, shape: Shape) -> NDArray[np.uint8]:
         raise ValueError(f"has many more pixels than the {LARGEST_PIXELS:,} that are read") from None
     except UnidentifiedImageError:
         raise ValueError(f"is no picture in {', '.join(FORMATS)} that can be read") from None
-    except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"is a damaged picture ({error})") from None
+    except ValueError:
+        raise
+    except Exception as error:  # a stranger's file: whatever Pillow raises at it, it is not one that can be read
+        raise ValueError(f"is a damaged picture ({error})") from error
     if pixels.size != (width, height):
         pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(pixels, dtype=np.uint8).reshape(shape)

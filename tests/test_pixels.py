@@ -1,6 +1,7 @@
 """Pictures in memory: what is read, what is refused, and what is counted of them."""
 
 import io
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -60,6 +61,16 @@ def test_a_small_file_that_claims_to_be_huge_is_not_unpacked(side: int) -> None:
     assert len(huge) < 10**5
     with pytest.raises(ValueError, match=r"more .*than the 67,108,864 that are read"):
         decode_image(huge, (4, 4, 3))
+
+
+@given(st.integers(0, 2**31), st.sampled_from(pixels.FORMATS))
+def test_a_file_with_altered_bytes_is_read_or_refused_and_nothing_else(seed: int, kind: str) -> None:
+    random = np.random.default_rng(seed)
+    content = bytearray(encoded((24, 16), kind))
+    for place in random.integers(0, len(content), random.integers(1, 9)):
+        content[place] = random.integers(0, 256)
+    with suppress(ValueError):  # and nothing else
+        assert decode_image(bytes(content), (8, 8, 3)).shape == (8, 8, 3)
 
 
 def test_which_of_several_is_wrong_is_told() -> None:

@@ -1,7 +1,7 @@
 """Model bundles: what a model takes, the files it is made of, and the predictors that run them; knows no Ray."""
 
 from mlops_ray.model.bundle import Bundle, Manifest, publish_bundle, write_bundle
-from mlops_ray.model.encoding import encode
+from mlops_ray.model.encoding import encode, encode_pieces
 from mlops_ray.model.load import load_bundle, read_probe
 from mlops_ray.model.predictor import Predictor
 from mlops_ray.model.probe import PROBE_ROWS, Probe, build_probe
@@ -20,6 +20,7 @@ __all__ = [
     "TrainedModel",
     "build_probe",
     "encode",
+    "encode_pieces",
     "load_bundle",
     "publish_bundle",
     "read_probe",

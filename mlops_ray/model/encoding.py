@@ -1,6 +1,6 @@
 """Rows to the matrix that every predictor takes: one float64 per cell, NaN where a value is missing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,11 @@ from mlops_ray.model.signature import InputColumn, Signature
 from mlops_ray.pixels import decode_images
 from mlops_ray.spec import FeatureType
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_pieces"]
 
 Matrix = NDArray[np.float64]
+
+_PIXELS = 2**23  # of a matrix at a time: 64 MiB
 
 
 def encode(signature: Signature, table: pa.Table) -> Matrix:
@@ -36,6 +38,16 @@ def encode(signature: Signature, table: pa.Table) -> Matrix:
     return matrix
 
 
+def encode_pieces(signature: Signature, table: pa.Table) -> Iterator[Matrix]:
+    """The matrix of `encode` in pieces that memory has room for: all of a table at once, of pictures as many as fit.
+
+    Raises as `encode` does; at least one piece.
+    """
+    step = max(1, table.num_rows if signature.image is None else _PIXELS // signature.width)
+    for start in range(0, max(1, table.num_rows), step):
+        yield encode(signature, table.slice(start, step))
+
+
 def _pictures(column: InputColumn, values: pa.Array) -> Matrix:
     if not (pt.is_binary(values.type) or pt.is_large_binary(values.type)) or values.null_count:
         found = "null" if values.null_count else values.type
@@ -45,7 +57,7 @@ def _pictures(column: InputColumn, values: pa.Array) -> Matrix:
         pixels = decode_images(values.to_pylist(), column.shape)
     except ValueError as error:
         raise SchemaError(f"column {column.name!r}: {error}") from None
-    return pixels.reshape(len(pixels), -1).astype(np.float64)
+    return pixels.reshape(len(pixels), int(np.prod(column.shape))).astype(np.float64)
 
 
 def _values(column: InputColumn, table: pa.Table) -> pa.Array:

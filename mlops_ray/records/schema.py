@@ -29,11 +29,9 @@ SERVED: pa.Schema = pa.schema(
         ("predict_ms", pa.float64()),  # of it, inside the model that answered
         ("score", pa.float64()),
         ("paired_score", pa.float64()),  # the champion's, where the canary or a shadow answered and both were asked
-        (
-            "confidence",
-            pa.float64(),
-        ),  # of a multiclass model: the probability of the class that `score` is the place of
-        ("scores", pa.list_(pa.float32())),  # of a multiclass model: the probability of each class
+        # of a multiclass model, whose `score` is the place of the likeliest class: the probability of that class
+        ("confidence", pa.float64()),
+        ("scores", pa.list_(pa.float32())),  # and of each class
     ]
 )
 

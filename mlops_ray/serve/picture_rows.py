@@ -24,7 +24,6 @@ def picture_rows(column: InputColumn, contents: Sequence[bytes], path: Callable[
     for place, content in enumerate(contents):
         try:
             matrix[place] = decode_image(content, shape).reshape(-1)
-        except Exception as error:  # noqa: BLE001 - a stranger's file: whatever reading it raises, it cannot be read
-            why = error if isinstance(error, ValueError) else "is a damaged picture"
-            raise RequestError(f"expected an encoded picture (JPEG, PNG or WebP): it {why}", path(place)) from None
+        except ValueError as error:
+            raise RequestError(f"expected an encoded picture (JPEG, PNG or WebP): it {error}", path(place)) from None
     return matrix

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from mlops_ray.data import DatasetVersion
 from mlops_ray.errors import GateError, ModelError, SchemaError
-from mlops_ray.model import Bundle, encode, load_bundle
+from mlops_ray.model import Bundle, encode_pieces, load_bundle
 from mlops_ray.spec import ModelSpec
 from mlops_ray.store import ModelVersionRecord
 
 __all__ = ["Champion", "load_champion"]
-
-_NUMBERS = 2**23  # of a matrix of pixels at a time
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,7 @@ class Champion:
             GateError: a column the champion takes is missing, of another type, or the champion fails on the rows.
         """
         try:
-            signature = self.bundle.signature
-            step = max(1, _NUMBERS // signature.width) if signature.image is not None else max(1, rows.num_rows)
-            parts = [rows.slice(start, step) for start in range(0, max(1, rows.num_rows), step)]
-            return np.concatenate([self.bundle.predict(encode(signature, part)) for part in parts])
+            return np.concatenate([self.bundle.predict(m) for m in encode_pieces(self.bundle.signature, rows)])
         except (SchemaError, ModelError) as error:
             raise GateError(f"champion (version {self.version}) cannot be compared on the holdout: {error}") from error
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import SchemaError, ValidationError
 from mlops_ray.evaluation import holdout_mask, newest_mask
-from mlops_ray.model import PROBE_ROWS, Signature, encode, signature_of
+from mlops_ray.model import PROBE_ROWS, Signature, encode, encode_pieces, signature_of
 from mlops_ray.spec import ModelSpec
 
 __all__ = ["Part", "TrainingData", "predictions_of", "prepare"]
@@ -19,7 +19,6 @@ __all__ = ["Part", "TrainingData", "predictions_of", "prepare"]
 Mask = NDArray[np.bool_]
 Matrix = NDArray[np.float64]
 
-_NUMBERS = 2**23  # of a matrix of pixels at a time: 64 MiB
 _PROFILED = 20_000  # pictures that a reference is made of, at most
 
 
@@ -33,12 +32,7 @@ class Part:
 
     def chunks(self, signature: Signature) -> Iterator[Matrix]:
         """The encoded rows (n, width) in order, in as many pieces as memory needs."""
-        if self.pictures is None:
-            yield self.x
-            return
-        step = max(1, _NUMBERS // signature.width)
-        for start in range(0, self.pictures.num_rows, step):
-            yield encode(signature, self.pictures.slice(start, step))
+        return iter((self.x,)) if self.pictures is None else encode_pieces(signature, self.pictures)
 
 
 @dataclass(frozen=True)

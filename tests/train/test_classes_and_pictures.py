@@ -13,7 +13,7 @@ from mlops_ray.pixels import encode_png
 from mlops_ray.spec import ModelSpec
 from mlops_ray.train.lightgbm_trainer import train_lightgbm
 from mlops_ray.train.torch_trainer import train_torch
-from mlops_ray.train.training_data import predictions_of, prepare
+from mlops_ray.train.training_data import Part, predictions_of, prepare
 from mlops_ray.train.trial import load_model
 from mlops_ray.train.trial_context import Trainer, TrialContext
 
@@ -99,7 +99,7 @@ def test_equal_pictures_are_on_one_side() -> None:
 
 
 def test_predictions_of_pictures_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlops_ray.train.training_data._NUMBERS", 50)
+    monkeypatch.setattr("mlops_ray.model.encoding._PIXELS", 50)
     data = prepare(spec_of(PHOTO, "torchvision"), pictures_of(300))
     sizes = []
 
@@ -109,6 +109,8 @@ def test_predictions_of_pictures_come_in_pieces(monkeypatch: pytest.MonkeyPatch)
 
     assert score("accuracy", data.holdout.y, predictions_of(predict, data.holdout, data.signature)) == 1.0
     assert max(sizes) == 4
+    nothing = Part(data.holdout.x[:0], data.holdout.y[:0], pictures_of(3).select(["photo"]).slice(0, 0))
+    assert [rows.shape for rows in nothing.chunks(data.signature)] == [(0, 12)]
 
 
 def test_a_probe_of_pictures_survives_the_trip_and_tells_a_difference() -> None:
