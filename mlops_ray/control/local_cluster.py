@@ -153,17 +153,24 @@ class LocalCluster:
         ]
         self._processes.start("ray", command, environment=environment | {"MLOPS_RAY_HOME": str(self._home)})
         self._await_ray()
-        connect(self._workspace)
 
     def _await_ray(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if not self.running:
                 raise ClusterError(f"Ray ended while starting; the end of its log:\n{self._processes.log_tail('ray')}")
-            if _answers(f"{self._workspace.dashboard}/api/version"):
+            if _answers(f"{self._workspace.dashboard}/api/version") and self._joined():
                 return
             time.sleep(0.2)
         raise ClusterError(f"Ray did not answer within {_START_TIMEOUT_S:g} s:\n{self._processes.log_tail('ray')}")
+
+    def _joined(self) -> bool:
+        """Whether this process is connected: on a busy machine the head lets nobody in for a while after it answers."""
+        try:
+            connect(self._workspace)
+        except ClusterError:
+            return False
+        return True
 
     def _start_mlflow(self) -> None:
         host, port = self._workspace.mlflow_ui.removeprefix("http://").split(":")
