@@ -1,28 +1,17 @@
 """The alerts of one model: what is open in the store, and what people were told."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
 
 from mlops_ray.alerting import Alert, Dispatcher
+from mlops_ray.monitor.finding import Finding
 from mlops_ray.store import AlertRecord, Event, Store
 
-__all__ = ["AlertBook", "Finding"]
+__all__ = ["AlertBook"]
 
 _ACTOR = "monitor"
 _OF_DELIVERIES = ("sample_ratio",)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong with a version right now."""
-
-    kind: Literal["drift", "decay", "sample_ratio"]
-    severity: Literal["warning", "critical"]
-    version: int
-    message: str
-    features: tuple[str, ...] = ()
-    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AlertBook:

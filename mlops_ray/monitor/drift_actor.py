@@ -116,12 +116,12 @@ class DriftWatch:
                 self._monitors[name] = self._begin(spec)
             monitor, now_s = self._monitor(name), time.time()
             monitor.follow(now_s)
-            judged = monitor.judge(now_s)
-        if judged:
-            seen = monitor.measure(now_s)
+            judge = monitor.judge(now_s)
+        if judge is not None:
+            seen = judge.measure(now_s)
             with self._lock:
-                if seen is not None and self._monitors.get(name) is monitor:
-                    monitor.weigh(seen, now_s)
+                if self._monitors.get(name) is monitor:
+                    monitor.weigh(judge, seen, now_s)
 
     def _catch_up(self, name: str) -> None:
         """Read what the evidence of a rollout lacks after a restart, and join labels that came."""

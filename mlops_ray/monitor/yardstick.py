@@ -9,7 +9,7 @@ from mlops_ray.drift import FeatureReference, ReferenceProfile
 from mlops_ray.monitor.time_sketch import TimeSketch
 from mlops_ray.spec import Latency, ModelSpec, Task
 
-__all__ = ["Threshold", "Yardstick"]
+__all__ = ["PREDICTION", "Threshold", "Yardstick"]
 
 PREDICTION = "prediction"
 """The column of scores in a reference profile."""

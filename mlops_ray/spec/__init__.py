@@ -1,20 +1,12 @@
 """The YAML spec of a model and the workspace it lives in; knows pydantic and nothing of Ray."""
 
+from mlops_ray.spec.alerts import AlertSink, LogSink, WebhookSink
 from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
+from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
-from mlops_ray.spec.monitor import (
-    AlertSink,
-    Decay,
-    Guards,
-    Labels,
-    LogSink,
-    Monitor,
-    Retrain,
-    Thresholds,
-    WebhookSink,
-    Window,
-)
+from mlops_ray.spec.monitor import Monitor, Thresholds, Window
+from mlops_ray.spec.retrain import Cause, Guards, Retrain
 from mlops_ray.spec.rollout import (
     AB,
     Analysis,
@@ -74,6 +66,7 @@ __all__ = [
     "CanaryAutoscaling",
     "Capture",
     "CapturePolicy",
+    "Cause",
     "Checks",
     "Choice",
     "Csv",

@@ -5,8 +5,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mlops_ray.spec.alerts import AlertSink, LogSink
 from mlops_ray.spec.data import Data
-from mlops_ray.spec.monitor import AlertSink, LogSink, Monitor, Retrain
+from mlops_ray.spec.monitor import Monitor
+from mlops_ray.spec.retrain import Retrain
 from mlops_ray.spec.rollout import Rollout
 from mlops_ray.spec.section import Section
 from mlops_ray.spec.serve import Serve

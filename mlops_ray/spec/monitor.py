@@ -1,24 +1,13 @@
-"""The `monitor`, `retrain` and `alerts` sections: what is watched, what follows, who is told."""
+"""The `monitor` section: what is watched on served traffic."""
 
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
+from mlops_ray.spec.labels import Labels
 from mlops_ray.spec.section import Section
-from mlops_ray.spec.train import Metric
 
-__all__ = [
-    "AlertSink",
-    "Decay",
-    "Guards",
-    "Labels",
-    "LogSink",
-    "Monitor",
-    "Retrain",
-    "Thresholds",
-    "WebhookSink",
-    "Window",
-]
+__all__ = ["Monitor", "Thresholds", "Window"]
 
 
 class Window(Section):
@@ -52,20 +41,6 @@ class Thresholds(Section):
         return self
 
 
-class Decay(Section):
-    """Performance on joined labels that counts as decayed."""
-
-    metric: Metric
-    max_drop: float = Field(gt=0, description="drop against the holdout that raises an alert, in units of the metric")
-    min_labels: int = Field(200, ge=20)
-
-
-class Labels(Section):
-    """How outcomes come back."""
-
-    decay: Decay | None = None
-
-
 class Monitor(Section):
     """What is watched on served traffic."""
 
@@ -75,35 +50,3 @@ class Monitor(Section):
     thresholds: Thresholds = Thresholds()
     labels: Labels = Labels()
     flush_s: float = Field(2.0, gt=0, le=60, description="how often a replica hands over what it served")
-
-
-class Guards(Section):
-    """What has to hold before a trigger may start a training."""
-
-    cooldown_s: float = Field(3600.0, ge=0, description="time between two retrainings of a model")
-    max_per_day: int = Field(4, ge=1)
-    min_new_rows: int = Field(0, ge=0, description="good rows the new data must bring")
-
-
-class Retrain(Section):
-    """What starts a retraining by itself."""
-
-    triggers: tuple[Literal["drift", "decay"], ...] = Field((), description="causes that start one; none by default")
-    guards: Guards = Guards()
-
-
-class LogSink(Section):
-    """Alerts as a line of the log."""
-
-    type: Literal["log"] = "log"
-
-
-class WebhookSink(Section):
-    """Alerts as a POST of Slack-compatible JSON."""
-
-    type: Literal["webhook"]
-    url: str = Field(pattern=r"^https?://", description="where to POST")
-    timeout_s: float = Field(5.0, gt=0, le=60)
-
-
-AlertSink = Annotated[LogSink | WebhookSink, Field(discriminator="type")]

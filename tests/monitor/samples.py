@@ -169,10 +169,10 @@ class Watch:
                 matrix = rows_of(rows, seed=next(self._seeds), **shifts)
                 self.monitor.receive(self.handover(matrix, version=version))
             self.monitor.follow(self.now_s)
-            if self.monitor.judge(self.now_s):
-                seen = self.monitor.measure(self.now_s)
-                assert seen is not None
-                self.monitor.weigh(seen, self.now_s)
+            judge = self.monitor.judge(self.now_s)
+            if judge is not None:
+                seen = judge.measure(self.now_s)
+                self.monitor.weigh(judge, seen, self.now_s)
 
     def open_alerts(self) -> list[tuple[str, int | None, Sequence[str]]]:
         """Kind, version and features of every open alert."""

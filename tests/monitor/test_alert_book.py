@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from mlops_ray.alerting import Dispatcher, MemorySink
-from mlops_ray.monitor.alert_book import AlertBook, Finding
+from mlops_ray.monitor.alert_book import AlertBook
+from mlops_ray.monitor.finding import Finding
 from mlops_ray.store import Store
 
 A = Finding("drift", "warning", 1, "a drifted", ("a",))
