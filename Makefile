@@ -1,5 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both prepare .venv first. `make test-slow` runs the
 # end-to-end tests that `make test` leaves out. `make soak` sends steady traffic through deliveries and kills for MINUTES;
+# `make chaos` kills a process at every edge of the loop, CYCLES times round;
 # `make bench` measures serving against other ways to serve a model.
 PYTHON ?= python3
 VENV := .venv
@@ -7,9 +8,10 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 GREAT_EXPECTATIONS := .great-expectations-venv
 MINUTES ?= 10
+CYCLES ?= 5
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-images bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak chaos bench bench-data bench-sweep bench-images bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -31,6 +33,9 @@ test-slow: setup
 
 soak: setup
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --output benchmarks/results/soak.json
+
+chaos: setup
+	$(BIN)/python -m benchmarks.chaos --cycles $(CYCLES) --output benchmarks/results/chaos.json
 
 bench: setup bench-setup
 	$(BIN)/python -m benchmarks.serving --output benchmarks/results/serving.json
