@@ -81,9 +81,8 @@ def _effect(entry: Mapping[str, Any]) -> Effect | None:
     if not isinstance(name, str):
         return None
     if _number(entry.get("value")):
-        threshold = entry.get("threshold")
-        measure = str(entry.get("measure", "value"))
-        return Effect(name, measure, float(entry["value"]), float(threshold) if _number(threshold) else None)
+        threshold = float(entry["threshold"]) if _number(entry.get("threshold")) else None
+        return Effect(name, str(entry.get("measure", "value")), float(entry["value"]), threshold)
     measured = [
         Effect(name, key.removesuffix(_LIMIT).upper(), float(entry[key.removesuffix(_LIMIT)]), float(limit))
         for key, limit in entry.items()

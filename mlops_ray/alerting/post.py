@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from mlops_ray.errors import AlertError
 
@@ -66,8 +65,8 @@ def post(url: str, body: Any, *, name: str, timeout_s: float, headers: Mapping[s
         ) as answer:
             if 200 <= answer.status_code < 300:
                 return
-            said = answer.raw.read(_SHOWN).decode("utf-8", "replace").replace(resolved(url, name), "...")
-    except (requests.RequestException, HTTPError) as error:
+            said = next(answer.iter_content(_SHOWN), b"").decode("utf-8", "replace").replace(resolved(url, name), "...")
+    except requests.RequestException as error:
         # The error's own text and its causes hold the URL.
         raise AlertError(f"{name}: expected an answer, found {type(error).__name__}") from None
     raise AlertError(

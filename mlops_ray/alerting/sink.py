@@ -4,7 +4,6 @@ import logging
 from typing import Protocol
 
 from mlops_ray.alerting.alert import Alert, Message
-from mlops_ray.alerting.words import headline
 
 __all__ = ["LogSink", "MemorySink", "Sink"]
 
@@ -45,7 +44,8 @@ class LogSink:
         for alert in message.alerts:
             about = f" ({', '.join(alert.features)})" if alert.features else ""
             level = logging.INFO if alert.event == "resolved" else _LEVELS[alert.severity]
-            self._logger.log(level, "%s %s%s", headline(alert), alert.kind, about)
+            kind = f"{alert.kind} is over" if alert.event == "resolved" else alert.kind
+            self._logger.log(level, "%s: %s: %s%s", alert.model, kind, alert.message, about)
 
 
 class MemorySink:

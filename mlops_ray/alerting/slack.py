@@ -13,6 +13,8 @@ _COLOURS = {"info": "#439fe0", "warning": "#daa038", "critical": "#a30200"}
 _OVER = "#2eb886"
 _MOST_TEXT = 2900  # Slack refuses a section of more than 3,000 characters
 _MOST_ALERTS = 8  # and a message of more than 50 blocks
+_MOST_WHOLE = 3
+_MOST_PICTURES = 5
 
 
 class SlackSink:
@@ -36,8 +38,9 @@ class SlackSink:
 
 
 def slack_body(message: Message) -> dict[str, Any]:
-    """`text` for notifications, and an attachment with the colour of the severity for each alert."""
-    attachments = [_attachment(alert, message.shown_features) for alert in message.alerts[:_MOST_ALERTS]]
+    """`text` for notifications, and an attachment with the colour of the severity for each alert, short where many."""
+    shown = message.shown_features if len(message.alerts) <= _MOST_WHOLE else 0
+    attachments = [_attachment(alert, shown) for alert in message.alerts[:_MOST_ALERTS]]
     hidden = len(message.alerts) - len(attachments)
     more = f"; {hidden} more: `mlops-ray alerts list {message.model}`" if hidden > 0 else ""
     return {"text": _escaped(subject(message)) + more, "attachments": attachments}
@@ -46,7 +49,7 @@ def slack_body(message: Message) -> dict[str, Any]:
 def _attachment(alert: Alert, most: int) -> dict[str, Any]:
     over = alert.event == "resolved"
     blocks = [_section(f"*{_escaped(headline(alert))}*"), _context(alert)]
-    if not over:
+    if not over and most:
         blocks += [_section(text) for text in _details(alert, most)]
     blocks.append(_section(f"*What to do*: {_escaped(action(alert))}"))
     blocks.append(_section("\n".join(f"`{_escaped(line)}`" for line in commands(alert))))
@@ -56,7 +59,9 @@ def _attachment(alert: Alert, most: int) -> dict[str, Any]:
 def _details(alert: Alert, most: int) -> list[str]:
     found = [f"• {_escaped(effect_line(effect))}" for effect in effects(alert, most)]
     known = [f"{name} {value}" for name, value in facts(alert).items()]
-    pictures = [f"{h.feature} (reference, window)\n" + "\n".join(bars(h)) for h in histograms(alert, most)]
+    pictures = [
+        f"{h.feature} (reference, window)\n" + "\n".join(bars(h)) for h in histograms(alert, min(most, _MOST_PICTURES))
+    ]
     rows = [", ".join(f"{k}={v}" for k, v in row.items()) for row in samples(alert)]
     return [
         *(["\n".join(found)] if found else []),

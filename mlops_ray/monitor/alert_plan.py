@@ -93,10 +93,10 @@ def _without_quiet(
     """The rows that may be sent; what a silence holds back, and what is of no use any more, goes to `write`."""
     over = {d.alert for d in rows if d.event == "resolved"}
     quiet = {d.id: s for d in rows if (s := _silence_of(d, silences, now_s)) is not None}
-    unheard = {d.alert for d in rows if d.id in quiet and d.number == 1} & over
+    unheard = {d.alert for d in rows if d.id in quiet and d.number == 1 and d.alert in over}
     ready = []
     for row in rows:
-        if row.alert in unheard and is_waiting(row):
+        if (row.alert in unheard and is_waiting(row)) or (row.id in quiet and row.alert in over):
             write.append(replace(row, state="dropped", reason="over before it was told", updated_s=now_s))
         elif row.event == "repeated" and row.alert not in open_alerts:
             write.append(replace(row, state="dropped", reason="over", updated_s=now_s))
