@@ -7,6 +7,7 @@ same id, which receivers drop repeats by.
 """
 
 import hashlib
+import logging
 import os
 import random
 import socket
@@ -27,6 +28,7 @@ LEASE_S = 20.0
 """For so long a claim keeps others away; it is renewed while the message is being sent."""
 
 _ACTOR = "monitor"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ class Claim:
 class AlertClaims:
     """The deliveries of one model as one process sends them; safe in threads."""
 
-    def __init__(self, store: Store, outbox: AlertOutbox) -> None:
+    def __init__(self, store: Store, outbox: AlertOutbox, *, lease_s: float = LEASE_S) -> None:
         self.model = outbox.model
         self.routes = outbox.routes
         self.policy = outbox.policy
+        self.lease_s = lease_s
         self._store = store
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
@@ -74,7 +77,7 @@ class AlertClaims:
         """Keep others away from what is still being sent."""
         with self._store.bookkeeping() as change:
             for row in self._own(change, claims):
-                change.put_delivery(replace(row, lease_until_s=now_s + LEASE_S))
+                change.put_delivery(replace(row, lease_until_s=now_s + self.lease_s))
 
     def sent(self, claim: Claim, now_s: float) -> None:
         """Write down that a receiver took a message."""
@@ -111,7 +114,7 @@ class AlertClaims:
         message = rows[0].message or _message_id(self.model, rows)
         lease: dict[str, Any] = {
             "owner": self._owner,
-            "lease_until_s": now_s + LEASE_S,
+            "lease_until_s": now_s + self.lease_s,
             "message": message,
             "updated_s": now_s,
         }
@@ -175,6 +178,7 @@ class AlertClaims:
                 change.put_delivery(dead)
             if not current:
                 change.skip()
+        _log.error("alerts to %s are given up: %s", rows[0].route, reason)
 
     def _backoff_s(self, attempts: int) -> float:
         """Twice as long after every failure, and never the same for many at once."""

@@ -32,14 +32,17 @@ class Courier:
     killed, leaves what it was sending to the next one, which waits for the lease to end.
     """
 
-    def __init__(self, store: Store, outbox: AlertOutbox, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, outbox: AlertOutbox, *, lease_s: float = LEASE_S, clock: Callable[[], float] = time.time
+    ) -> None:
         self._outbox = outbox
-        self._claims = AlertClaims(store, outbox)
+        self._claims = AlertClaims(store, outbox, lease_s=lease_s)
         self._clock = clock
         self._under_way: dict[str, Claim] = {}
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         self._unwritten: list[_Result] = []
         self._renewed_s = 0.0
+        self._poll_s = min(_POLL_S, lease_s / 8)
         self._hurry = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"alerts of {outbox.model}", daemon=True)
@@ -69,7 +72,7 @@ class Courier:
 
     def _run(self) -> None:
         while not self._closed.is_set() or self._under_way:
-            self._outbox.changed.wait(_CLOSING_POLL_S if self._hurry.is_set() else _POLL_S)
+            self._outbox.changed.wait(_CLOSING_POLL_S if self._hurry.is_set() else self._poll_s)
             self._outbox.changed.clear()
             try:
                 self._step()
@@ -81,7 +84,7 @@ class Courier:
     def _step(self) -> None:
         self._write_results()
         now_s = self._clock()
-        if self._under_way and now_s - self._renewed_s > LEASE_S / 4:
+        if self._under_way and now_s - self._renewed_s > self._claims.lease_s / 4:
             self._claims.renew(list(self._under_way.values()), now_s)
             self._renewed_s = now_s
         if self._closed.is_set():
@@ -114,7 +117,8 @@ class Courier:
             if result.error is None:
                 self._claims.sent(result.claim, now_s)
             else:
-                _log.warning("alert not delivered yet: %s", result.error)
+                first = result.claim.deliveries[0].attempts == 1
+                _log.log(logging.WARNING if first else logging.DEBUG, "alert not delivered: %s", result.error)
                 self._claims.failed(result.claim, result.error, now_s)
             del self._unwritten[0]
             self._under_way.pop(result.claim.route.name, None)

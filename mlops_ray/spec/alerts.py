@@ -34,7 +34,6 @@ AlertKind = Literal[
     "operational",
     "sample_ratio",
 ]
-_HTTP = r"^(https?://|\$\{)"
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -45,7 +44,15 @@ def _reference(value: str) -> str:
     return value
 
 
+def _http(value: str) -> str:
+    """Refuse what is no URL; it may hold a secret all the same."""
+    if not value.startswith(("http://", "https://", "${")):
+        raise ValueError("expected a URL of http:// or https://, or ${NAME}, found something else")
+    return value
+
+
 _Secret = Annotated[str, AfterValidator(_reference)]
+_Url = Annotated[str, AfterValidator(_http)]
 
 
 class AlertRoute(Section):
@@ -71,7 +78,7 @@ class WebhookSink(AlertRoute):
     """Alerts as a POST of JSON that holds everything."""
 
     type: Literal["webhook"]
-    url: str = Field(pattern=_HTTP, description="where to POST; ${NAME} is replaced from the environment")
+    url: _Url = Field(description="where to POST; ${NAME} is replaced from the environment")
     timeout_s: float = Field(5.0, gt=0, le=60)
 
 
@@ -88,7 +95,7 @@ class PagerDutySink(AlertRoute):
 
     type: Literal["pagerduty"]
     routing_key: _Secret = Field(description="${NAME} of the environment variable that holds the integration key")
-    url: str = Field("https://events.pagerduty.com/v2/enqueue", pattern=_HTTP, description="where to POST")
+    url: _Url = Field("https://events.pagerduty.com/v2/enqueue", description="where to POST")
     timeout_s: float = Field(10.0, gt=0, le=60)
 
 
@@ -118,7 +125,7 @@ class AlertmanagerSink(AlertRoute):
     """Alerts for a Prometheus Alertmanager (API v2), repeated while they last: it forgets."""
 
     type: Literal["alertmanager"]
-    url: str = Field(pattern=_HTTP, description="base URL, http://host:9093")
+    url: _Url = Field(description="base URL, http://host:9093")
     repeat_s: float = Field(60.0, ge=1, le=3600, description="it forgets an alert after four times as long")
     timeout_s: float = Field(10.0, gt=0, le=60)
 
