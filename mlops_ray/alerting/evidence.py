@@ -126,8 +126,8 @@ def interval(low: float, high: float) -> str:
     ('0 to 2.5', 'below 1', 'from 3', 'all')
     """
     if math.isinf(low):
-        return "all" if math.isinf(high) else f"below {high:g}"
-    return f"from {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+        return "all" if math.isinf(high) else f"below {high:.4g}"
+    return f"from {low:.4g}" if math.isinf(high) else f"{low:.4g} to {high:.4g}"
 
 
 def _shares(value: Any) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ _INCHES = (5.2, 2.1)
 _DPI = 110
 _REFERENCE, _WINDOW = "#8f9aa6", "#d1495b"
 _MOST_LABELS = 10
+_MANY_BINS = 8
 
 
 def picture(histogram: Histogram) -> bytes:
@@ -47,6 +48,11 @@ def _densities(axes: Any, histogram: Histogram) -> None:
     axes.stairs(reference, histogram.edges, fill=True, color=_REFERENCE, alpha=0.6, label="reference")
     axes.stairs(window, histogram.edges, color=_WINDOW, linewidth=1.6, label="window")
     axes.set_ylabel("density", fontsize=7)
+    if len(widths) >= _MANY_BINS:
+        # One far value would press everything else into a corner.
+        _, low, *_, high, _ = histogram.edges
+        beside = (high - low) / 4
+        axes.set_xlim(max(histogram.edges[0], low - beside), min(histogram.edges[-1], high + beside))
 
 
 def _shares(axes: Any, histogram: Histogram) -> None:
