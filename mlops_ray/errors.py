@@ -165,7 +165,17 @@ class GateError(MlopsRayError):
 
 
 class AlertError(MlopsRayError):
-    """An alert that could not be delivered."""
+    """An alert that could not be delivered.
+
+    `final`: the receiver will not take it, however often it is sent. `retry_after_s`: it asks to be left alone so long.
+    """
+
+    def __init__(self, message: str, final: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(message, final, retry_after_s)
+        self.message, self.final, self.retry_after_s = message, final, retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ClusterError(MlopsRayError):

@@ -1,19 +1,30 @@
-"""Alerts to people: the sinks that take them, and a dispatcher that never makes anybody wait."""
+"""Alerts to people: what is said, and the sinks that take it. Knows neither the store nor when to send."""
 
-from mlops_ray.alerting.alert import Alert, Severity
-from mlops_ray.alerting.dispatcher import Dispatcher, Undelivered
+from mlops_ray.alerting.alert import Alert, AlertEvent, Message, Severity, rank
+from mlops_ray.alerting.alertmanager import AlertmanagerSink
+from mlops_ray.alerting.mail import EmailSink
+from mlops_ray.alerting.mail_content import text_of
+from mlops_ray.alerting.pagerduty import PagerDutySink
+from mlops_ray.alerting.routes import Route, routes_for
 from mlops_ray.alerting.sink import LogSink, MemorySink, Sink
-from mlops_ray.alerting.sinks import sinks_for
+from mlops_ray.alerting.slack import SlackSink
 from mlops_ray.alerting.webhook import WebhookSink
 
 __all__ = [
     "Alert",
-    "Dispatcher",
+    "AlertEvent",
+    "AlertmanagerSink",
+    "EmailSink",
     "LogSink",
     "MemorySink",
+    "Message",
+    "PagerDutySink",
+    "Route",
     "Severity",
     "Sink",
-    "Undelivered",
+    "SlackSink",
     "WebhookSink",
-    "sinks_for",
+    "rank",
+    "routes_for",
+    "text_of",
 ]

@@ -3,7 +3,7 @@
 import logging
 from typing import Protocol
 
-from mlops_ray.alerting.alert import Alert
+from mlops_ray.alerting.alert import Alert, Message
 
 __all__ = ["LogSink", "MemorySink", "Sink"]
 
@@ -11,38 +11,58 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging
 
 
 class Sink(Protocol):
-    """A place that takes alerts, one at a time, from one thread."""
+    """A place that takes messages, one at a time."""
 
     @property
     def name(self) -> str:
-        """Names the place in logs; holds no secret."""
+        """Names the place in logs and in the store; holds no secret."""
 
-    def send(self, alert: Alert) -> None:
-        """Deliver one alert, or raise `AlertError`; may block."""
+    @property
+    def takes_groups(self) -> bool:
+        """Whether a message may hold several alerts."""
+
+    @property
+    def repeat_s(self) -> float | None:
+        """After how long it wants to hear again of an alert that lasts; None: never."""
+
+    def send(self, message: Message) -> None:
+        """Deliver one message whole, or raise `AlertError`; may block."""
 
 
 class LogSink:
     """Alerts as lines of a log."""
 
     name = "log"
+    takes_groups = True
+    repeat_s: float | None = None
 
     def __init__(self, logger: str = "mlops_ray.alerts") -> None:
         self._logger = logging.getLogger(logger)
 
-    def send(self, alert: Alert) -> None:
-        """Write one line, at the level of the severity."""
-        about = f" ({', '.join(alert.features)})" if alert.features else ""
-        self._logger.log(_LEVELS[alert.severity], "%s: %s: %s%s", alert.model, alert.kind, alert.message, about)
+    def send(self, message: Message) -> None:
+        """Write one line for each alert, at the level of the severity; what is over is information."""
+        for alert in message.alerts:
+            about = f" ({', '.join(alert.features)})" if alert.features else ""
+            level = logging.INFO if alert.event == "resolved" else _LEVELS[alert.severity]
+            kind = f"{alert.kind} is over" if alert.event == "resolved" else alert.kind
+            self._logger.log(level, "%s: %s: %s%s", alert.model, kind, alert.message, about)
 
 
 class MemorySink:
-    """Alerts in a list, oldest first."""
+    """Messages in a list, oldest first."""
 
     name = "memory"
+    takes_groups = True
+    repeat_s: float | None = None
 
     def __init__(self) -> None:
-        self.alerts: list[Alert] = []
+        self.messages: list[Message] = []
 
-    def send(self, alert: Alert) -> None:
-        """Keep the alert."""
-        self.alerts.append(alert)
+    @property
+    def alerts(self) -> list[Alert]:
+        """The alerts of all messages."""
+        return [alert for message in self.messages for alert in message.alerts]
+
+    def send(self, message: Message) -> None:
+        """Keep the message."""
+        self.messages.append(message)

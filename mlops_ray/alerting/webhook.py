@@ -1,59 +1,53 @@
-"""Alerts as HTTP POSTs of JSON that Slack's incoming webhooks take, with all fields beside for other receivers."""
+"""Alerts as HTTP POSTs of JSON that holds everything, for programs."""
 
-from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
-
-from mlops_ray.alerting.alert import Alert
-from mlops_ray.errors import AlertError
+from mlops_ray.alerting.alert import Alert, Message
+from mlops_ray.alerting.evidence import effects
+from mlops_ray.alerting.post import host_of, post
+from mlops_ray.alerting.words import action, commands, subject
 
 __all__ = ["WebhookSink", "webhook_body"]
 
-_COLOURS = {"info": "#439fe0", "warning": "#daa038", "critical": "#a30200"}
-
 
 class WebhookSink:
-    """POSTs alerts to `url`. The path of such a URL is a secret, so that neither name nor errors show it."""
+    """POSTs messages to `url`. The path of such a URL is a secret, so that neither name nor errors show it.
+
+    A message that is sent again has the same header `Idempotency-Key`.
+    """
+
+    takes_groups = True
+    repeat_s: float | None = None
 
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        host = urlsplit(url)
-        self.name = f"webhook {host.scheme}://{host.hostname}" + (f":{host.port}" if host.port else "")
+        self.name = f"webhook {host_of(url)}"
 
-    def send(self, alert: Alert) -> None:
-        """POST one alert.
+    def send(self, message: Message) -> None:
+        """POST one message.
 
         Raises:
             AlertError: no answer in time, or one other than 2xx.
         """
-        # A redirect is refused: following it turns a POST into a GET, which delivers nothing and is answered 200.
-        try:
-            answer = requests.post(self._url, json=webhook_body(alert), timeout=self._timeout_s, allow_redirects=False)
-        except requests.RequestException as error:
-            # The error's own text and its causes hold the URL.
-            raise AlertError(f"{self.name}: expected an answer, found {type(error).__name__}") from None
-        if not 200 <= answer.status_code < 300:
-            raise AlertError(f"{self.name}: expected status 2xx, found {answer.status_code}: {answer.text[:200]!r}")
+        headers = {"Idempotency-Key": message.id}
+        post(self._url, webhook_body(message), name=self.name, timeout_s=self._timeout_s, headers=headers)
 
 
-def webhook_body(alert: Alert) -> dict[str, Any]:
-    """What is sent: `text` and `attachments` for Slack, and `alert` with every field for programs."""
-    fields = [
-        {"title": "model", "value": alert.model, "short": True},
-        {"title": "kind", "value": alert.kind, "short": True},
-    ]
-    if alert.features:
-        fields.append({"title": "features", "value": _escaped(", ".join(alert.features)), "short": False})
+def webhook_body(message: Message) -> dict[str, Any]:
+    """What is sent: `id` for dropping repeats, `text` for chats, and `alerts` with every field for programs."""
     return {
-        "text": f"[{alert.severity}] {alert.model}: {_escaped(alert.message)}",
-        "attachments": [{"color": _COLOURS[alert.severity], "fields": fields, "ts": int(alert.at_s)}],
-        "alert": asdict(alert) | {"evidence": dict(alert.evidence), "features": list(alert.features)},
+        "id": message.id,
+        "text": subject(message),
+        "model": message.model,
+        "at_s": message.at_s,
+        "alerts": [_alert(alert, message.shown_features) for alert in message.alerts],
     }
 
 
-def _escaped(text: str) -> str:
-    """Slack's three control characters (api.slack.com/reference/surfaces/formatting#escaping)."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _alert(alert: Alert, most: int) -> dict[str, Any]:
+    return alert.to_json() | {
+        "top_features": [vars(effect) for effect in effects(alert, most)],
+        "suggested_action": action(alert),
+        "commands": commands(alert),
+    }

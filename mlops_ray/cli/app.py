@@ -15,7 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _module in ("cluster", "project", "data", "dataset", "watch", "model", "delivery", "rollout", "insight", "key"):
+_GROUPS = "cluster project data dataset watch model delivery rollout insight key alert"
+
+for _module in _GROUPS.split():
     import_module(f"mlops_ray.cli.{_module}_commands").add_to(app)
 
 

@@ -1,10 +1,11 @@
 """The alerts of one model: what is open in the store, and what people were told."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlops_ray.alerting import Alert, Dispatcher
+from mlops_ray.alerting import AlertEvent, rank
+from mlops_ray.monitor.alert_outbox import AlertOutbox
 from mlops_ray.monitor.finding import Finding
 from mlops_ray.store import AlertRecord, Event, Store
 
@@ -17,14 +18,15 @@ _OF_DELIVERIES = ("sample_ratio",)
 class AlertBook:
     """At most one alert is open for each version and kind, from the first sign of an episode to its end.
 
-    It names the features that are affected now. People are told when it opens and when features join, never twice of
-    the same; what follows an alert (a retraining) follows it once an episode.
+    It names the features that are affected now. People are told when it opens, when features join, when it gets more
+    severe and when it is over: what is told to whom is written in the transaction of the alert. What follows an alert
+    (a retraining) follows it once an episode.
     """
 
-    def __init__(self, model: str, store: Store, dispatcher: Dispatcher) -> None:
+    def __init__(self, model: str, store: Store, outbox: AlertOutbox) -> None:
         self._model = model
         self._store = store
-        self._dispatcher = dispatcher
+        self._outbox = outbox
 
     def open_alert(self, kind: str, version: int) -> AlertRecord | None:
         """The alert of that kind on that version, if one is open."""
@@ -35,7 +37,7 @@ class AlertBook:
         known = self.open_alert(finding.kind, finding.version)
         if known is None:
             self._raise(finding, now_s)
-        elif set(known.features) != set(finding.features):
+        elif set(known.features) != set(finding.features) or known.severity != finding.severity:
             self._update(known, finding, now_s)
 
     def resolve(self, kind: str, version: int, reason: str, now_s: float) -> None:
@@ -68,7 +70,7 @@ class AlertBook:
             severity=finding.severity,
             message=finding.message,
             features=finding.features,
-            evidence=finding.evidence,
+            evidence=self._kept(finding.evidence),
             state="open",
             at_s=now_s,
             updated_s=now_s,
@@ -79,36 +81,53 @@ class AlertBook:
                 change.skip()
                 return
             change.put_alert(record)
-        self._tell(record.id, finding, now_s)
+            self._outbox.tell(change, record, "raised", now_s)
+        self._outbox.changed.set()
 
     def _update(self, known: AlertRecord, finding: Finding, now_s: float) -> None:
+        news = _news(known, finding)
         record = replace(
-            known, message=finding.message, features=finding.features, evidence=finding.evidence, updated_s=now_s
+            known,
+            severity=finding.severity,
+            message=finding.message,
+            features=finding.features,
+            evidence=self._kept(finding.evidence),
+            updated_s=now_s,
         )
-        with self._store.change(Event("alert.updated", known.id, _payload(finding), _ACTOR, now_s)) as change:
+        kind = "alert.escalated" if news == "escalated" else "alert.updated"
+        with self._store.change(Event(kind, known.id, _payload(finding), _ACTOR, now_s)) as change:
+            if change.alert(known.id) != known:
+                # Another monitor was first; what it did is seen at the next look.
+                change.skip()
+                return
             change.put_alert(record)
-        joined = sorted(set(finding.features) - set(known.features))
-        if joined:
-            # An id of its own: whoever drops what it has seen must not drop this.
-            self._tell(f"{known.id}+{'+'.join(joined)}", finding, now_s)
+            if news is not None:
+                before = known.severity if news == "escalated" else ""
+                self._outbox.tell(change, record, news, now_s, severity_before=before)
+        self._outbox.changed.set()
 
     def _close(self, alert: AlertRecord, reason: str, now_s: float) -> None:
         with self._store.change(Event("alert.resolved", alert.id, {"reason": reason}, _ACTOR, now_s)) as change:
-            change.put_alert(replace(alert, state="resolved", updated_s=now_s))
+            if change.alert(alert.id).state != "open":
+                change.skip()
+                return
+            record = replace(alert, state="resolved", updated_s=now_s)
+            change.put_alert(record)
+            self._outbox.tell_end(change, record, reason, now_s)
+        self._outbox.changed.set()
 
-    def _tell(self, id: str, finding: Finding, now_s: float) -> None:
-        self._dispatcher.submit(
-            Alert(
-                id=id,
-                model=self._model,
-                kind=finding.kind,
-                severity=finding.severity,
-                message=finding.message,
-                features=finding.features,
-                evidence=finding.evidence,
-                at_s=now_s,
-            )
-        )
+    def _kept(self, evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without sample records that people must not see."""
+        if "samples" not in evidence:
+            return evidence
+        return {**evidence, "samples": list(evidence["samples"])[: self._outbox.policy.samples]}
+
+
+def _news(known: AlertRecord, finding: Finding) -> AlertEvent | None:
+    """What people want to hear of a change; None: nothing new."""
+    if rank(finding.severity) > rank(known.severity):
+        return "escalated"
+    return "updated" if set(finding.features) - set(known.features) else None
 
 
 def _of(alerts: Sequence[AlertRecord], kind: str, version: int) -> AlertRecord | None:
@@ -118,6 +137,7 @@ def _of(alerts: Sequence[AlertRecord], kind: str, version: int) -> AlertRecord |
 def _payload(finding: Finding) -> dict[str, Any]:
     return {
         "kind": finding.kind,
+        "severity": finding.severity,
         "version": finding.version,
         "message": finding.message,
         "features": list(finding.features),

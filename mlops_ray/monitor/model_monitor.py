@@ -7,11 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlops_ray.alerting import Dispatcher, Sink, sinks_for
+from mlops_ray.alerting import Route, Sink, routes_for
 from mlops_ray.drift import Profile
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
+from mlops_ray.monitor.alert_outbox import AlertOutbox
 from mlops_ray.monitor.comparison import UnitTotals
+from mlops_ray.monitor.courier import Courier
 from mlops_ray.monitor.deliveries import Deliveries, Reading
 from mlops_ray.monitor.drift_judge import DriftJudge
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
@@ -55,8 +57,10 @@ class ModelMonitor:
         self._store = store
         lake = Lake(workspace.lake)
         self._log = RecordLog(lake, spec.name)
-        self._dispatcher = Dispatcher(sinks_for(spec.alerts) if sinks is None else sinks)
-        self._book = AlertBook(spec.name, store, self._dispatcher)
+        routes = routes_for(spec.alerts) if sinks is None else [Route(sink.name, sink) for sink in sinks]
+        outbox = AlertOutbox(spec.name, routes, spec.alerting)
+        self._book = AlertBook(spec.name, store, outbox)
+        self._courier = Courier(store, outbox)
         self._deliveries = Deliveries(self._log, lake, spec.name, yardstick=Yardstick.of(spec, None))
         self._outcomes = OutcomeTotals(self._log, spec, now_s=now_s)
         self._delivered: frozenset[int] | None = None
@@ -152,8 +156,8 @@ class ModelMonitor:
         return status | {"version": version, **self._champion.drift.status(), **self._champion.labels.status()}
 
     def close(self) -> None:
-        """Deliver what is still on its way."""
-        self._dispatcher.close(timeout_s=5)
+        """Tell people what waits and nothing holds back; the rest stays in the store."""
+        self._courier.close(timeout_s=5)
 
     # -- after a restart -----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,18 @@
 """The YAML spec of a model and the workspace it lives in; knows pydantic and nothing of Ray."""
 
-from mlops_ray.spec.alerts import AlertSink, LogSink, WebhookSink
+from mlops_ray.spec.alerts import (
+    AlertKind,
+    AlertmanagerSink,
+    AlertPolicy,
+    AlertRoute,
+    AlertSeverity,
+    AlertSink,
+    EmailSink,
+    LogSink,
+    PagerDutySink,
+    SlackSink,
+    WebhookSink,
+)
 from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
 from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
@@ -56,7 +68,12 @@ __all__ = [
     "GLUE",
     "METRICS",
     "REST",
+    "AlertKind",
+    "AlertPolicy",
+    "AlertRoute",
+    "AlertSeverity",
     "AlertSink",
+    "AlertmanagerSink",
     "Analysis",
     "Approval",
     "Autoscaling",
@@ -73,6 +90,7 @@ __all__ = [
     "Data",
     "Decay",
     "Distribution",
+    "EmailSink",
     "Events",
     "Feature",
     "FeatureRule",
@@ -92,6 +110,7 @@ __all__ = [
     "Monitor",
     "Outcome",
     "OutcomeKind",
+    "PagerDutySink",
     "Paired",
     "Predictions",
     "PromQL",
@@ -103,6 +122,7 @@ __all__ = [
     "Serve",
     "Severity",
     "Shadow",
+    "SlackSink",
     "Sql",
     "Step",
     "Strategy",

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mlops_ray.spec.alerts import AlertSink, LogSink
+from mlops_ray.spec.alerts import AlertPolicy, AlertSink, LogSink
 from mlops_ray.spec.data import Data
 from mlops_ray.spec.monitor import Monitor
 from mlops_ray.spec.retrain import Retrain
@@ -30,6 +30,7 @@ class ModelSpec(Section):
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
     alerts: tuple[AlertSink, ...] = (LogSink(),)
+    alerting: AlertPolicy = AlertPolicy()
 
     @property
     def table(self) -> str:
@@ -46,6 +47,14 @@ class ModelSpec(Section):
     def _name_is_free(self) -> Self:
         if self.name == "mlops_ray_server":
             raise ValueError("name 'mlops_ray_server' is taken by the server itself; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _alert_routes_are_told_apart(self) -> Self:
+        names = [route.name for route in self.alerts if route.name is not None]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise ValueError(f"alerts has two sinks of the name {name!r}; their names must differ")
         return self
 
     @model_validator(mode="after")

@@ -14,14 +14,16 @@ from mlops_ray.store.records import (
     AlertRecord,
     ApiKeyRecord,
     ApprovalRecord,
+    DeliveryRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
     RouteRecord,
+    SilenceRecord,
     Stage,
     TriggerRecord,
 )
-from mlops_ray.store.schema import MODEL_VERSIONS, TABLE_OF
+from mlops_ray.store.schema import ALERTS, DELIVERIES, MODEL_VERSIONS, TABLE_OF
 
 __all__ = ["Change"]
 
@@ -108,6 +110,20 @@ class Change(Reads):
 
     def put_alert(self, record: AlertRecord) -> None:
         """Insert an alert, or replace it."""
+        self._put(record)
+
+    def put_delivery(self, record: DeliveryRecord) -> None:
+        """Insert a delivery of an alert, or replace it."""
+        self._put(record)
+
+    def forget_deliveries(self, model: str, before_s: float) -> None:
+        """Drop what was told about resolved alerts before `before_s`; deliveries that wait or are dead stay."""
+        resolved = select(ALERTS.c.id).where(ALERTS.c.model == model, ALERTS.c.state == "resolved")
+        over = (DELIVERIES.c.alert.in_(resolved), DELIVERIES.c.state.in_(("sent", "dropped")))
+        self._connection.execute(delete(DELIVERIES).where(*over, DELIVERIES.c.updated_s < before_s))
+
+    def put_silence(self, record: SilenceRecord) -> None:
+        """Insert a silence, or replace it."""
         self._put(record)
 
     def insert_api_key(self, record: ApiKeyRecord) -> None:

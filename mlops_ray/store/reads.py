@@ -13,14 +13,16 @@ from mlops_ray.store.records import (
     AlertRecord,
     ApiKeyRecord,
     ApprovalRecord,
+    DeliveryRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
     RouteRecord,
+    SilenceRecord,
     Stage,
     TriggerRecord,
 )
-from mlops_ray.store.schema import TABLE_OF
+from mlops_ray.store.schema import DELIVERIES, TABLE_OF
 
 __all__ = ["Reads"]
 
@@ -29,10 +31,12 @@ Record = TypeVar(
     AlertRecord,
     ApiKeyRecord,
     ApprovalRecord,
+    DeliveryRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
     RouteRecord,
+    SilenceRecord,
     TriggerRecord,
 )
 _ACTIVE_PHASES = tuple(phase.value for phase in Phase if not phase.ended)
@@ -113,6 +117,48 @@ class Reads(ABC):
     def alerts(self, model: str | None = None, state: str | None = None) -> list[AlertRecord]:
         """Alerts, oldest first."""
         return self._all(AlertRecord, order=("at_s", "id"), model=model, state=state)
+
+    def delivery(self, id: str) -> DeliveryRecord:
+        """One delivery of an alert.
+
+        Raises:
+            NotFoundError: no such delivery.
+        """
+        return self._found(self._one(DeliveryRecord, id=id), "delivery", id)
+
+    def deliveries(
+        self,
+        model: str | None = None,
+        state: str | None = None,
+        *,
+        alert: str | None = None,
+        key: str | None = None,
+        route: str | None = None,
+    ) -> list[DeliveryRecord]:
+        """Deliveries of alerts, oldest first, those of one alert in the order of what happened to it."""
+        order = ("created_s", "number", "id")
+        return self._all(DeliveryRecord, order=order, model=model, state=state, alert=alert, key=key, route=route)
+
+    def deliveries_to_send(self, model: str, now_s: float) -> bool:
+        """Whether an attempt is due that nobody is making."""
+        table = DELIVERIES
+        due = (table.c.model == model, table.c.state == "pending", table.c.next_s <= now_s)
+        query = select(table.c.id).where(*due, table.c.lease_until_s <= now_s).limit(1)
+        with self._reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def silence(self, id: str) -> SilenceRecord:
+        """One silence.
+
+        Raises:
+            NotFoundError: no such silence.
+        """
+        return self._found(self._one(SilenceRecord, id=id), "silence", id)
+
+    def silences(self, *, at_s: float | None = None) -> list[SilenceRecord]:
+        """Silences, oldest first; with `at_s` those in force then."""
+        found = self._all(SilenceRecord, order=("from_s", "id"))
+        return [s for s in found if at_s is None or s.from_s <= at_s < s.until_s]
 
     def route(self, model: str) -> RouteRecord | None:
         """Which versions answer for a model, or None before the first delivery."""

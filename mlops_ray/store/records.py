@@ -9,10 +9,12 @@ __all__ = [
     "AlertRecord",
     "ApiKeyRecord",
     "ApprovalRecord",
+    "DeliveryRecord",
     "ModelRecord",
     "ModelVersionRecord",
     "RolloutRecord",
     "RouteRecord",
+    "SilenceRecord",
     "Stage",
     "TriggerRecord",
 ]
@@ -142,3 +144,44 @@ class ApiKeyRecord:
     requests_per_s: float | None  # at most, in each replica; None: no limit
     created_s: float
     revoked_s: float | None = None
+
+
+@dataclass(frozen=True)
+class DeliveryRecord:
+    """That one route is told one thing about one alert; written together with the alert, kept until it was told."""
+
+    id: str  # "<alert>/<number>/<route>"
+    alert: str
+    number: int  # 1, 2, ...: what happened to the alert, in order
+    model: str
+    key: str  # what the alert is about: the same of every episode
+    route: str  # its name, without secrets
+    event: Literal["raised", "updated", "escalated", "resolved", "repeated"]
+    severity: str
+    content: Mapping[str, Any]  # what is told
+    state: Literal["pending", "sent", "dead", "dropped"]
+    hold: str  # why it waits though nothing is in its way: "cooldown", "silence <id>"; empty: it does not
+    message: str  # id of the message it goes out in; empty before the first attempt
+    attempts: int
+    first_attempt_s: float | None
+    due_s: float  # when it is to be told
+    next_s: float  # when the next attempt is; due_s before the first
+    owner: str  # who is sending it now, until lease_until_s
+    lease_until_s: float
+    reason: str  # of the last failure, or why it was dropped
+    created_s: float
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class SilenceRecord:
+    """Alerts that nobody is told of for a while; None matches everything."""
+
+    id: str
+    model: str | None
+    kind: str | None
+    feature: str | None
+    reason: str
+    author: str
+    from_s: float
+    until_s: float  # earlier than was asked for where somebody ended it

@@ -54,6 +54,20 @@ class Store(Reads):
                 append(connection, head, event)
                 connection.commit()
 
+    @contextmanager
+    def bookkeeping(self) -> Iterator[Change]:
+        """One transaction without event, for what nobody decided: leases and attempts. Waits for writers like `change`.
+
+        Raises:
+            StoreError: as `change`.
+        """
+        with self._database.writing() as connection:
+            lock_head(connection)
+            change = Change(connection)
+            yield change
+            if not change.skipped:
+                connection.commit()
+
     def events(self, subject: str | None = None, kind: str | None = None, limit: int | None = None) -> list[AuditEvent]:
         """Audit events, oldest first; with `limit` only the newest so many.
 

@@ -10,61 +10,56 @@ from mlops_ray.alerting import WebhookSink
 from mlops_ray.alerting.webhook import webhook_body
 from mlops_ray.errors import AlertError
 from tests.alerting.receiver import Receiver
-from tests.alerting.samples import alert
+from tests.alerting.samples import EVIDENCE, alert, message
 
 
-def test_an_alert_is_posted_with_every_field(hook: Receiver) -> None:
-    WebhookSink(hook.url).send(alert())
+def test_a_message_is_posted_with_every_field_and_its_id_as_idempotency_key(hook: Receiver) -> None:
+    WebhookSink(hook.url).send(message())
     (body,) = hook.bodies
     assert body["text"] == "[warning] churn: two features drifted"
-    assert body["alert"] == {
-        "id": "alert-1",
-        "model": "churn",
-        "kind": "drift",
-        "severity": "warning",
-        "message": "two features drifted",
-        "features": ["tenure", "plan"],
-        "evidence": {"tenure": {"ks": 0.3}},
-        "at_s": 1_700_000_000.5,
-    }
+    assert (body["id"], body["model"], hook.taken) == ("churn-0123abcd", "churn", ["churn-0123abcd"])
+    (told,) = body["alerts"]
+    assert (told["id"], told["event"], told["version"]) == ("churn-drift-v3-1", "raised", 3)
+    assert told["evidence"] == EVIDENCE
+    assert told["top_features"][0] == {"name": "tenure", "measure": "KS", "value": 0.3125, "threshold": 0.1}
+    assert "retraining" in told["suggested_action"]
+    assert "mlops-ray alerts show churn-drift-v3-1" in told["commands"]
 
 
-def test_slack_gets_an_attachment_with_colour_fields_and_time() -> None:
-    (attachment,) = webhook_body(alert())["attachments"]
-    assert attachment["color"].startswith("#")
-    assert {f["title"]: f["value"] for f in attachment["fields"]} == {
-        "model": "churn",
-        "kind": "drift",
-        "features": "tenure, plan",
-    }
-    assert attachment["ts"] == 1_700_000_000
+def test_several_alerts_go_out_as_one_message(hook: Receiver) -> None:
+    WebhookSink(hook.url).send(message(alert(), alert(id="b", kind="decay", severity="critical")))
+    (body,) = hook.bodies
+    assert body["text"] == "[critical] churn: 2 alerts (drift, decay)"
+    assert [told["id"] for told in body["alerts"]] == ["churn-drift-v3-1", "b"]
 
 
-def test_an_alert_about_no_feature_has_no_such_field() -> None:
-    (attachment,) = webhook_body(alert(features=()))["attachments"]
-    assert [f["title"] for f in attachment["fields"]] == ["model", "kind"]
-
-
-def test_text_cannot_make_links_or_mentions_in_slack() -> None:
-    body = webhook_body(alert(message="<!channel> a & b", features=("<x>",)))
-    assert body["text"] == "[warning] churn: &lt;!channel&gt; a &amp; b"
-    assert body["attachments"][0]["fields"][2]["value"] == "&lt;x&gt;"
-    assert body["alert"]["message"] == "<!channel> a & b"
+def test_what_is_over_says_so_and_why(hook: Receiver) -> None:
+    body = webhook_body(message(alert(event="resolved", reason="no window shows it any more")))
+    assert body["text"] == "[resolved] churn: drift is over: two features drifted"
+    assert body["alerts"][0]["suggested_action"] == "Nothing: no window shows it any more."
     assert json.loads(json.dumps(body)) == body
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 429, 500, 503])
 def test_another_answer_than_2xx_is_an_error_with_the_status(hook: Receiver, status: int) -> None:
     hook.statuses = [status]
-    with pytest.raises(AlertError, match=f"expected status 2xx, found {status}"):
-        WebhookSink(hook.url).send(alert())
+    with pytest.raises(AlertError, match=f"expected status 2xx, found {status}: 'ok'") as caught:
+        WebhookSink(hook.url).send(message())
     assert hook.methods == ["POST"]
+    assert caught.value.final == (status == 400), "only what is wrong with the content cannot get better"
+
+
+def test_a_receiver_that_asks_for_time_gets_it(hook: Receiver) -> None:
+    hook.statuses, hook.headers = [429], {"Retry-After": "17"}
+    with pytest.raises(AlertError) as caught:
+        WebhookSink(hook.url).send(message())
+    assert caught.value.retry_after_s == 17.0
 
 
 def test_an_answer_that_takes_too_long_is_an_error(hook: Receiver) -> None:
     hook.delay_s = 0.5
     with pytest.raises(AlertError, match="expected an answer, found ReadTimeout"):
-        WebhookSink(hook.url, timeout_s=0.1).send(alert())
+        WebhookSink(hook.url, timeout_s=0.1).send(message())
 
 
 def test_nobody_there_is_an_error_that_keeps_the_path_of_the_url_secret() -> None:
@@ -73,14 +68,26 @@ def test_nobody_there_is_an_error_that_keeps_the_path_of_the_url_secret() -> Non
         port = unused.getsockname()[1]
         sink = WebhookSink(f"http://user:PASSWORD@127.0.0.1:{port}/services/T000/SECRET")
         with pytest.raises(AlertError) as caught:
-            sink.send(alert())
+            sink.send(message())
     assert str(caught.value) == f"webhook http://127.0.0.1:{port}: expected an answer, found ConnectionError"
     shown = "".join(traceback.format_exception(caught.value)) + sink.name
     assert "SECRET" not in shown
     assert "PASSWORD" not in shown
 
 
+def test_a_url_of_the_environment_is_looked_up_when_it_is_needed(
+    hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = WebhookSink("${HOOK_URL}")
+    assert sink.name == "webhook HOOK_URL"
+    with pytest.raises(AlertError, match="expected the environment variable HOOK_URL to be set, found it is not"):
+        sink.send(message())
+    monkeypatch.setenv("HOOK_URL", hook.url)
+    sink.send(message())
+    assert len(hook.bodies) == 1
+
+
 def test_evidence_that_is_no_json_is_an_error_at_once(hook: Receiver) -> None:
     with pytest.raises(AlertError, match="InvalidJSONError"):
-        WebhookSink(hook.url).send(alert(evidence={"ks": float("nan")}))
+        WebhookSink(hook.url).send(message(alert(evidence={"ks": float("nan")})))
     assert hook.methods == []

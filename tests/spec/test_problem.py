@@ -6,7 +6,7 @@ import pytest
 
 from tests.spec.samples import changed, refusal
 
-TOP = "alerts, approval, data, gates, monitor, name, retrain, rollout, serve, train"
+TOP = "alerting, alerts, approval, data, gates, monitor, name, retrain, rollout, serve, train"
 DATA = "checks, classes, csv, events, features, format, label, source, sql, table, timestamp, unit"
 KINDS = "choice, int_uniform, log_uniform, uniform"
 
@@ -36,8 +36,12 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
             "unknown key; did you mean 'share'? Valid keys: max_s, min_requests, min_s, mirror, share",
         ),
         ("monitor.labels.decay.drop", "unknown key; did you mean 'max_drop'? Valid keys: max_drop, metric, min_labels"),
-        ("alerts.0.url", "unknown key; valid keys: type"),
-        ("alerts.1.timeout", "unknown key; did you mean 'timeout_s'? Valid keys: timeout_s, type, url"),
+        ("alerts.0.url", "unknown key; valid keys: kinds, min_severity, name, resolved, type"),
+        (
+            "alerts.1.timeout",
+            "unknown key; did you mean 'timeout_s'? Valid keys: kinds, min_severity, name, resolved, timeout_s, type, "
+            "url",
+        ),
         ("gates.0.metrics", "unknown key; did you mean 'metric'? Valid keys: max, metric, min, not_worse_by"),
     ],
 )
@@ -116,10 +120,11 @@ def test_two_missing_keys_and_one_misspelt_are_two_mistakes() -> None:
         (
             "alerts",
             [{"type": "mail"}],
-            "[0]: expected type to be one of 'log', 'webhook', found {'type': 'mail'} (dict)",
+            "[0]: expected type to be one of 'log', 'webhook', 'slack', 'pagerduty', 'email', 'alertmanager', found "
+            "{'type': 'mail'} (dict)",
         ),
         ("alerts", [{"url": "x"}], "[0]: expected a mapping with the key 'type', found {'url': 'x'} (dict)"),
-        ("alerts.1.url", "ftp://x", ": string should match pattern '^https?://', found 'ftp://x' (str)"),
+        ("alerts.1.url", "ftp://x", ": expected a URL of http:// or https://, or ${NAME}, found something else"),
     ],
 )
 def test_a_wrong_type_or_range_says_what_was_expected_and_found(path: str, value: Any, sentence: str) -> None:

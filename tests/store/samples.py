@@ -5,10 +5,12 @@ from typing import Any
 from mlops_ray.store import (
     AlertRecord,
     ApprovalRecord,
+    DeliveryRecord,
     Event,
     ModelVersionRecord,
     RolloutRecord,
     RouteRecord,
+    SilenceRecord,
     Stage,
     TriggerRecord,
 )
@@ -116,3 +118,46 @@ def route(**changes: Any) -> RouteRecord:
         "updated_s": 40.0,
     }
     return RouteRecord(**values | changes)
+
+
+def delivery(**changes: Any) -> DeliveryRecord:
+    """The log is to be told of the alert."""
+    values: dict[str, Any] = {
+        "id": "alert-1/1/log",
+        "alert": "alert-1",
+        "number": 1,
+        "model": "churn",
+        "key": "churn/drift/v1",
+        "route": "log",
+        "event": "raised",
+        "severity": "warning",
+        "content": {"message": "two features drifted — tenure, plan"},
+        "state": "pending",
+        "hold": "",
+        "message": "",
+        "attempts": 0,
+        "first_attempt_s": None,
+        "due_s": 40.0,
+        "next_s": 40.0,
+        "owner": "",
+        "lease_until_s": 0.0,
+        "reason": "",
+        "created_s": 30.0,
+        "updated_s": 30.0,
+    }
+    return DeliveryRecord(**values | changes)
+
+
+def silence(**changes: Any) -> SilenceRecord:
+    """Nobody hears of drift in churn for a while."""
+    values: dict[str, Any] = {
+        "id": "silence-1",
+        "model": "churn",
+        "kind": "drift",
+        "feature": None,
+        "reason": "works",
+        "author": "ada",
+        "from_s": 10.0,
+        "until_s": 20.0,
+    }
+    return SilenceRecord(**values | changes)
