@@ -24,6 +24,8 @@ from mlops_ray.store.records import (
     AlertRecord,
     ApiKeyRecord,
     ApprovalRecord,
+    LeaseRecord,
+    LoopRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
@@ -38,6 +40,8 @@ __all__ = [
     "APPROVALS",
     "AUDIT_EVENTS",
     "AUDIT_HEAD",
+    "LEASES",
+    "LOOPS",
     "METADATA",
     "MODELS",
     "MODEL_VERSIONS",
@@ -88,6 +92,11 @@ def _column(name: str, kind: Any = Text, *, nullable: bool = False) -> Column[An
 def _added(name: str, kind: Any) -> Column[Any]:
     """A column of numbers that older stores do not have: rows from before get 0."""
     return Column(name, kind, nullable=False, server_default=text("0"))
+
+
+def _added_text(name: str) -> Column[Any]:
+    """The same of text: rows from before get an empty one."""
+    return Column(name, Text, nullable=False, server_default=text("''"))
 
 
 _STAGE = Enum(Stage, native_enum=False, length=20, values_callable=lambda stages: [s.value for s in stages])
@@ -145,6 +154,11 @@ TRIGGERS = Table(
     _column("reason"),
     _column("created_s", Double),
     _column("updated_s", Double),
+    _added_text("key"),
+    _added_text("guard"),
+    Column("attempt", BigInteger, nullable=False, server_default=text("1")),
+    _added("submissions", BigInteger),
+    _added("next_s", Double),
 )
 ALERTS = Table(
     "alerts",
@@ -186,6 +200,25 @@ API_KEYS = Table(
     _column("created_s", Double),
     _column("revoked_s", Double, nullable=True),
 )
+LEASES = Table(
+    "leases",
+    METADATA,
+    _key("name"),
+    _column("owner"),
+    _column("epoch", BigInteger),
+    _column("expires_s", Double),
+    _column("updated_s", Double),
+)
+LOOPS = Table(
+    "loops",
+    METADATA,
+    _key("model"),
+    _column("paused", Boolean),
+    _column("reason"),
+    _column("by"),
+    _column("resumed_s", Double),
+    _column("updated_s", Double),
+)
 AUDIT_EVENTS = Table(
     "audit_events",
     METADATA,
@@ -221,4 +254,6 @@ TABLE_OF: dict[type, Table] = {
     AlertRecord: ALERTS,
     RouteRecord: ROUTES,
     ApiKeyRecord: API_KEYS,
+    LeaseRecord: LEASES,
+    LoopRecord: LOOPS,
 }
