@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from mlops_ray.control.causes import CauseFound, Seen, causes
 from mlops_ray.control.guards import NewData
 from mlops_ray.control.label_counts import LabelCounts
+from mlops_ray.control.ledger import OUTCOME
 from mlops_ray.control.loop_breaker import raise_breaker
 from mlops_ray.control.sightings import Sightings
 from mlops_ray.control.trigger_decision import backoff_s, decided, submission_id_of
@@ -110,12 +111,16 @@ class Retraining:
             # A person's own process: it would have said what came of it.
             words = "its process ended before it said what came of it"
             self._put(spec, trigger, replace(trigger, state="failed", reason=words, updated_s=now_s))
+        elif state == "unknown" and OUTCOME in trigger.evidence:
+            # The job ended and said so; only Ray's record of it is lost.
+            reason = str(trigger.evidence[OUTCOME])
+            self._put(spec, trigger, replace(trigger, state="succeeded", reason=reason, updated_s=now_s))
         elif state == "unknown" and now_s >= trigger.next_s:
             self._submit(spec, trigger)
         elif state == "running" and trigger.submissions:
             self._put(spec, trigger, replace(trigger, submissions=0, next_s=0.0, reason="running", updated_s=now_s))
         elif state in ("succeeded", "failed"):
-            reason = words or str(trigger.evidence.get("outcome", ""))
+            reason = words or str(trigger.evidence.get(OUTCOME, ""))
             self._put(spec, trigger, replace(trigger, state=state, reason=reason, updated_s=now_s))
 
     def _submit(self, spec: ModelSpec, trigger: TriggerRecord) -> None:
