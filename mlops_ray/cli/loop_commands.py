@@ -1,6 +1,6 @@
 """`triggers`, `loop`, `loop pause`, `loop resume`: what retrains a model, what holds it back, and people's word in it.
 
-Exit codes of `loop MODEL`: 0 the loop goes on, 3 people are needed (paused, breaker open, or a blocking alert), 4 nobody
+Exit codes of `loop MODEL`: 0 the loop goes on, 3 people are needed (paused, breaker open, a blocking alert), 4 nobody
 drives it (no control actor holds the lease).
 """
 

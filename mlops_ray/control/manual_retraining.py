@@ -25,7 +25,7 @@ def retrain_by_hand(
     clock: Callable[[], float],
     progress: Callable[[str], None],
 ) -> Retrained:
-    """Retrain under a trigger of its own; a key that was given before starts nothing, and the answer is what came of it.
+    """Retrain under a trigger of its own; a key given before starts nothing, and the answer is what came of it.
 
     The ledger names the driver of this process: if that dies, the loop finds it gone and writes that it failed.
 

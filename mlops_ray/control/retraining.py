@@ -107,14 +107,14 @@ class Retraining:
         assert trigger.submission_id is not None, "a submitted trigger has its submission id"
         state, words = self._jobs.state(trigger.submission_id)
         now_s = self._clock()
-        if state == "unknown" and trigger.cause == "manual":
-            # A person's own process: it would have said what came of it.
-            words = "its process ended before it said what came of it"
-            self._put(spec, trigger, replace(trigger, state="failed", reason=words, updated_s=now_s))
-        elif state == "unknown" and OUTCOME in trigger.evidence:
+        if state == "unknown" and OUTCOME in trigger.evidence:
             # The job ended and said so; only Ray's record of it is lost.
             reason = str(trigger.evidence[OUTCOME])
             self._put(spec, trigger, replace(trigger, state="succeeded", reason=reason, updated_s=now_s))
+        elif state == "unknown" and trigger.cause == "manual":
+            # A person's own process: it would have said what came of it.
+            words = "its process ended before it said what came of it"
+            self._put(spec, trigger, replace(trigger, state="failed", reason=words, updated_s=now_s))
         elif state == "unknown" and now_s >= trigger.next_s:
             self._submit(spec, trigger)
         elif state == "running" and trigger.submissions:
