@@ -13,15 +13,15 @@ from mlops_ray.spec import ModelSpec, Thresholds
 
 __all__ = ["kept_by_weight"]
 
-_SCALE = 0.25
-"""Population stability index at which a weight has fallen to 1/e; above it a shift is commonly called a large one."""
+_SCALE = 0.1
+"""Jensen-Shannon divergence, in bits and mean over the features, at which a weight has fallen to 1/e."""
 
 
 def kept_by_weight(spec: ModelSpec, rows: pa.Table, *, newest: int) -> NDArray[np.bool_]:
     """Whether each row (n,), oldest first, is kept: all of the `newest`, of each earlier block of as many a share.
 
-    The share is exp(-psi / 0.25), with the mean population stability index of the features between the block and the
-    newest one, and which rows make it up is decided by a hash of their place: a row is there once or not at all, so
+    The share is exp(-js / 0.1), with the mean Jensen-Shannon divergence of the features between the block and the newest
+    one (bounded, so that one feature alone does not decide), and which rows make it up is decided by a hash of their place: a row is there once or not at all, so
     that no copy of a training row gets into the holdout. Trainers need no weights for that.
     """
     signature = signature_of(spec, rows)
@@ -35,6 +35,6 @@ def kept_by_weight(spec: ModelSpec, rows: pa.Table, *, newest: int) -> NDArray[n
     for end in range(border, 0, -newest):
         start = max(0, end - newest)
         report = judge(reference, fold(reference, matrix[start:end]), Thresholds(), min_rows=1)
-        psi = float(np.mean([feature.psi for feature in report.features]))
-        kept[start:end] = chance[start:end] < math.exp(-psi / _SCALE)
+        js = float(np.mean([feature.js for feature in report.features]))
+        kept[start:end] = chance[start:end] < math.exp(-js / _SCALE)
     return kept

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,12 @@ from mlops_ray.errors import SchemaError
 from mlops_ray.lake import Lake
 from mlops_ray.records import LABELS, RecordLog, not_kept
 
-__all__ = ["NOTE", "Joined", "Joining", "keys_in", "newest_labels", "training_folder"]
+__all__ = ["NOTE", "Joined", "Joining", "keys_in", "newest_labels", "records_behind", "training_folder"]
 
 NOTE = b"mlops_ray.records"
 """Key in the metadata of a file of joined rows: the files of records they are from, as JSON."""
 _KEYS = ["request_id", "row"]
+_NAMED = [f"mlops_ray.{name}" for name in _KEYS]
 _UNSEEN = "<unseen>"
 _ROWS_A_FILE = 500_000
 
@@ -64,11 +65,9 @@ class Joining:
         done, part, sources = Joined(), list[pa.Table](), list[str]()
         for path in self.served:
             table, unusable = self._of(log, path, labels)
-            fresh = _without(lake, self.model, table)
-            counts = (done.known + table.num_rows - fresh.num_rows, done.unusable + unusable)
-            done = Joined(done.files, done.rows, *counts)
-            if fresh.num_rows:
-                part.append(fresh)
+            done = replace(done, unusable=done.unusable + unusable)
+            if table.num_rows:
+                part.append(table)
                 sources.append(path)
             if sum(t.num_rows for t in part) >= _ROWS_A_FILE:
                 done = self._written(lake, done, part, sources)
@@ -121,15 +120,19 @@ class Joining:
         return pa.array(self.classes).take(pc.cast(places, pa.int64()).combine_chunks())
 
     def _written(self, lake: Lake, done: Joined, part: Sequence[pa.Table], sources: Sequence[str]) -> Joined:
+        joined = pa.concat_tables(part, promote_options="permissive")
+        table = _without(lake, self.model, _once(joined))
+        done = replace(done, known=done.known + joined.num_rows - table.num_rows)
+        if not table.num_rows:
+            return done
         note = {NOTE: json.dumps({"served": list(sources), "labels": list(self.labels)}).encode()}
-        table = pa.concat_tables(part, promote_options="permissive").replace_schema_metadata(note)
         sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(note), sink, compression="zstd")
         content = sink.getvalue()
         path = f"{training_folder(self.model)}/{hashlib.sha256(content).hexdigest()[:32]}.parquet"
         if not lake.exists(path):
             lake.write_bytes(path, content)
-        return Joined((*done.files, path), done.rows + table.num_rows, done.known, done.unusable)
+        return replace(done, files=(*done.files, path), rows=done.rows + table.num_rows)
 
 
 def training_folder(model: str) -> str:
@@ -152,7 +155,21 @@ def keys_in(lake: Lake, model: str) -> Iterator[pa.Table]:
     """request_id and row of every row that was joined before, file by file."""
     for path in lake.list(training_folder(model), ".parquet"):
         with pq.ParquetFile(f"{lake.root}/{path}", filesystem=lake.filesystem) as file:
-            yield file.read(columns=[f"mlops_ray.{name}" for name in _KEYS]).rename_columns(_KEYS)
+            yield file.read(columns=_NAMED).rename_columns(_KEYS)
+
+
+def records_behind(lake: Lake, uri: str) -> dict[str, list[str]]:
+    """The files of records that a file of joined rows was made from: `served` and `labels`; neither of another file.
+
+    Of what was served only files that gave rows are named, of labels all that were looked at with it.
+    """
+    prefix = lake.uri_of("")
+    path = uri.removeprefix(prefix.rstrip("/") + "/")
+    if path == uri or not path.startswith("records/"):
+        return {}
+    with pq.ParquetFile(f"{lake.root}/{path}", filesystem=lake.filesystem) as file:
+        note: dict[str, list[str]] = json.loads((file.metadata.metadata or {}).get(NOTE, b"{}"))
+    return note
 
 
 def _joined(served: pa.Table, labels: pa.Table) -> pa.Table:
@@ -163,13 +180,19 @@ def _joined(served: pa.Table, labels: pa.Table) -> pa.Table:
     return found.append_column("label", pairs["label"]).append_column("received_s", pairs["received_s"])
 
 
+def _once(rows: pa.Table) -> pa.Table:
+    """The first row of each key: a client may send a request again under the same id."""
+    placed = rows.select(_NAMED).append_column("place", pa.array(np.arange(rows.num_rows)))
+    first = placed.group_by(_NAMED).aggregate([("place", "min")])["place_min"]
+    return rows if len(first) == rows.num_rows else rows.take(pc.take(first, pc.sort_indices(first)))
+
+
 def _without(lake: Lake, model: str, rows: pa.Table) -> pa.Table:
     """Rows that no file of joined rows holds yet."""
-    names = [f"mlops_ray.{name}" for name in _KEYS]
     for known in keys_in(lake, model):
-        if not rows.num_rows or names[0] not in rows.column_names:
+        if not rows.num_rows:
             break
-        keys = rows.select(names).rename_columns(_KEYS).append_column("place", pa.array(np.arange(rows.num_rows)))
+        keys = rows.select(_NAMED).rename_columns(_KEYS).append_column("place", pa.array(np.arange(rows.num_rows)))
         left = keys.join(known, keys=_KEYS, join_type="left anti").sort_by("place")
         rows = rows.take(left["place"])
     return rows
