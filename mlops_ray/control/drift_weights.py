@@ -20,9 +20,10 @@ _SCALE = 0.1
 def kept_by_weight(spec: ModelSpec, rows: pa.Table, *, newest: int) -> NDArray[np.bool_]:
     """Whether each row (n,), oldest first, is kept: all of the `newest`, of each earlier block of as many a share.
 
-    The share is exp(-js / 0.1), with the mean Jensen-Shannon divergence of the features between the block and the newest
-    one (bounded, so that one feature alone does not decide), and which rows make it up is decided by a hash of their place: a row is there once or not at all, so
-    that no copy of a training row gets into the holdout. Trainers need no weights for that.
+    The share is exp(-js / 0.1), with the mean Jensen-Shannon divergence of the features between the block and the
+    newest one, which is bounded, so that one feature alone does not decide. Which rows make it up is decided by a hash
+    of their place: a row is there once or not at all, so that no copy of a training row gets into the holdout. Trainers
+    need no weights for that.
     """
     signature = signature_of(spec, rows)
     matrix, total = encode(signature, rows), rows.num_rows

@@ -99,6 +99,8 @@ class ModelSpec(Section):
     def _sections_agree(self) -> Self:
         known = METRICS[self.train.task]
         for i, gate in enumerate(self.gates):
+            if gate.on == "golden" and self.retrain.golden is None:
+                raise ValueError(f"gates[{i}] is on the golden set, but retrain.golden names none")
             if gate.metric not in known:
                 raise ValueError(
                     f"gates[{i}].metric {gate.metric!r} is not for task {self.train.task!r}; "

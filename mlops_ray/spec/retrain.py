@@ -79,6 +79,12 @@ class Retrain(Section):
     )
     guards: Guards = Guards()
     data: RetrainData = RetrainData()
+    golden: str | None = Field(
+        None,
+        min_length=1,
+        description="fixed rows that gates with `on: golden` look at, of every training: a Parquet file or folder, "
+        "also s3://, or a dataset version such as mlops.golden@v1",
+    )
 
     @property
     def by_itself(self) -> bool:
