@@ -38,7 +38,7 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
         ("monitor.labels.decay.drop", "unknown key; did you mean 'max_drop'? Valid keys: max_drop, metric, min_labels"),
         ("alerts.0.url", "unknown key; valid keys: type"),
         ("alerts.1.timeout", "unknown key; did you mean 'timeout_s'? Valid keys: timeout_s, type, url"),
-        ("gates.0.metrics", "unknown key; did you mean 'metric'? Valid keys: max, metric, min, not_worse_by"),
+        ("gates.0.metrics", "unknown key; did you mean 'metric'? Valid keys: max, metric, min, not_worse_by, on"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones(path: str, sentence: str) -> None:
