@@ -54,7 +54,9 @@ def deploy(
         # ray: seconds to import
         from mlops_ray.control import operations
         from mlops_ray.control.connection import connect, ensure_services
+        from mlops_ray.control.ledger import raise_code
         from mlops_ray.control.plan import baseline_of, delivery_plan, plan_text
+        from mlops_ray.tracking import code_version
 
         connect(context.workspace)
         ensure_services(context.workspace)
@@ -64,6 +66,8 @@ def deploy(
             baseline = baseline_of(loaded, context.workspace, now_s=context.now_s, requests_per_s=None)
             context.progress(plan_text(delivery_plan(loaded, baseline)))
         record = operations.deploy(store, loaded, version=version, actor=context.actor, now_s=context.now_s)
+        # Code that made no version yet is a cause to retrain, if the spec says so.
+        raise_code(store, loaded, code_version(Path.cwd()).to_json(), actor=context.actor, now_s=context.now_s)
         if wait:
             record = _await_end(context, record.id)
         _answer(context, record)

@@ -74,6 +74,9 @@ def retrain(
     model: Annotated[str, typer.Argument(help="Name of a registered model.")],
     *,
     trigger: Annotated[str | None, typer.Option(help="The trigger this retraining answers.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Name of this cause: a key that was given before starts nothing [default: now].")
+    ] = None,
     address: AddressOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -81,22 +84,20 @@ def retrain(
     """Ingest what is new, train on it, and begin the delivery if the gates pass."""
     with command(home=home, as_json=as_json) as context:
         if address is not None:
-            run_remotely(context, address, ["retrain", model, *(["--trigger", trigger] if trigger else [])])
+            named = [*(["--trigger", trigger] if trigger else []), *(["--key", key] if key else [])]
+            run_remotely(context, address, ["retrain", model, *named])
             return
         # ray, mlflow, pyiceberg: seconds to import
         from mlops_ray.control.connection import connect
+        from mlops_ray.control.manual_retraining import retrain_by_hand
         from mlops_ray.control.retrain_model import retrain_model
 
         connect(context.workspace)
-        result = retrain_model(
-            context.store,
-            context.workspace,
-            model,
-            trigger=trigger,
-            actor=context.actor,
-            clock=time.time,
-            progress=context.progress,
-        )
+        told = {"actor": context.actor, "clock": time.time, "progress": context.progress}
+        if trigger is not None:
+            result = retrain_model(context.store, context.workspace, model, trigger=trigger, **told)  # type: ignore[arg-type]
+        else:
+            result = retrain_by_hand(context.store, context.workspace, model, key=key, **told)  # type: ignore[arg-type]
         rollout = result.rollout
         after = f"rollout {rollout.id} has begun" if rollout is not None else f"not delivered: {result.reason}"
         context.answer(result, f"{_version_text(result.version)}\n{after}" if result.version else after)

@@ -3,12 +3,14 @@
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from mlops_ray.control.label_counts import RecordCounts
+from mlops_ray.control.lease import FencedStore, Lease
 from mlops_ray.control.own_key import own_key
 from mlops_ray.control.parity import BackgroundParity, HttpParity
 from mlops_ray.control.postmortem import PostMortems
@@ -16,6 +18,8 @@ from mlops_ray.control.ray_jobs import RayJobs
 from mlops_ray.control.reconciler import Reconciler, Sources
 from mlops_ray.control.repeating import Repeating
 from mlops_ray.control.retraining import Retraining
+from mlops_ray.errors import ConflictError
+from mlops_ray.lake import Lake
 from mlops_ray.monitor import Cursor, ensure_drift_actor
 from mlops_ray.prometheus import Prometheus
 from mlops_ray.rollout import Block, Stratum
@@ -32,6 +36,7 @@ _EVIDENCE_TIMEOUT_S = 5.0
 _ALIASES_EVERY_S = 5.0
 _POSTMORTEMS_EVERY_S = 2.0
 _WATCH_EVERY_S = 5.0
+_LEASE_EVERY_S = 3.0
 _HANGS_S = 90.0
 
 
@@ -62,7 +67,10 @@ class _DriftActorEvidence:
 
 
 class ControlLoop:
-    """Reconciles for ever on a thread of its own. All it knows is in the store, so it may be killed at any line."""
+    """Reconciles for ever on a thread of its own. All it knows is in the store, so it may be killed at any line.
+
+    It acts while it holds the lease of the store, and what it writes is refused once somebody else took that over.
+    """
 
     def __init__(self, workspace_json: str) -> None:
         self._workspace = Workspace.model_validate_json(workspace_json)
@@ -74,10 +82,13 @@ class ControlLoop:
             metrics=Prometheus(self._workspace.prometheus),
             parity=BackgroundParity(HttpParity(self._workspace.serve, api_key=api_key)),
         )
-        self._reconciler = Reconciler(self._store, hosting, sources, clock=time.time)
-        self._retraining = Retraining(self._store, RayJobs(self._workspace), clock=time.time)
+        self._lease = Lease(self._store, clock=time.time)
+        fenced = FencedStore(self._workspace.store, self._lease)
+        self._reconciler = Reconciler(fenced, hosting, sources, clock=time.time)
+        counts = RecordCounts(Lake(self._workspace.lake))
+        self._retraining = Retraining(fenced, RayJobs(self._workspace), clock=time.time, counts=counts)
         ensure_drift_actor(self._workspace)
-        rollouts = Repeating("rollouts", lambda: self._reconciler.tick(rollouts.beat), every_s=_TICK_S)
+        rollouts = Repeating("rollouts", lambda: self._reconcile(rollouts.beat), every_s=_TICK_S)
         self._vital = (
             rollouts,
             Repeating("retraining", self._retrain, every_s=_TICK_S),
@@ -85,11 +96,12 @@ class ControlLoop:
         aliases = _Aliases(self._workspace, self._store)
         postmortems = PostMortems(self._workspace, self._store, clock=time.time)
         others = (
+            Repeating("lease", self._renew, every_s=_LEASE_EVERY_S),
             Repeating("postmortems", postmortems.tick, every_s=_POSTMORTEMS_EVERY_S),
             Repeating("aliases", aliases.tick, every_s=_ALIASES_EVERY_S),
             Repeating("watchdog", self._watch, every_s=_WATCH_EVERY_S),
         )
-        for repeating in (*self._vital, *others):
+        for repeating in (*others, *self._vital):
             repeating.start()
 
     def workspace(self) -> str:
@@ -107,10 +119,21 @@ class ControlLoop:
             _log.error("%s did not come back within %g s; the control actor ends and is restarted", hanging, _HANGS_S)
             os._exit(1)
 
+    def _renew(self) -> None:
+        self._lease.renew()
+
+    def _reconcile(self, beat: Callable[[], None]) -> None:
+        if self._lease.held:
+            self._reconciler.tick(beat)
+
     def _retrain(self) -> None:
+        if not self._lease.held:
+            return
         for record in self._store.models():
             try:
                 self._retraining.tick(ModelSpec.model_validate_json(record.spec_json))
+            except ConflictError as error:
+                _log.info("model %s changed meanwhile, looks again: %s", record.name, error)
             except Exception:  # noqa: BLE001 - the border of one model to the others; the job API fails in many ways
                 _log.exception("model %s: its retraining was not looked at; goes on", record.name)
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mlops_ray.control.joined_rows import records_behind
+from mlops_ray.control.window_table import base_of
 from mlops_ray.data import DatasetTable
 from mlops_ray.errors import NotFoundError
 from mlops_ray.lake import Lake
 from mlops_ray.model import Signature
 from mlops_ray.records import RecordLog
-from mlops_ray.spec import Workspace, without_password
+from mlops_ray.spec import ModelSpec, Workspace, without_password
 from mlops_ray.store import Store
 
 __all__ = ["lineage_of", "lineage_text"]
@@ -28,9 +30,10 @@ def lineage_of(store: Store, workspace: Workspace, request_id: str) -> dict[str,
     if record.get("confidence") is not None:
         record["class"] = _class_of(version.bundle_uri, record["score"])
     table, _, _ = version.dataset.partition("@")
-    dataset = DatasetTable(table, catalog=workspace.catalog, lake=workspace.lake)
-    known = dataset.resolve(version.dataset)
-    sources = [asdict(source) for source in dataset.history(known)]
+    known = DatasetTable.named(table, workspace).resolve(version.dataset)
+    registered = store.model(model)
+    base = base_of(version.dataset, ModelSpec.model_validate_json(registered.spec_json).table) if registered else ""
+    sources = _sources(workspace, base or version.dataset)
     return {
         "request": record,
         "model_version": {
@@ -47,10 +50,18 @@ def lineage_of(store: Store, workspace: Workspace, request_id: str) -> dict[str,
             "snapshot_id": known.snapshot_id,
             "rows": known.rows,
             "digest": known.digest,
-        },
+        }
+        | ({"window_of": base} if base not in ("", version.dataset) else {}),
         "sources": sources,
         "code_version": dict(version.code),
     }
+
+
+def _sources(workspace: Workspace, ref: str) -> list[dict[str, Any]]:
+    """The files a dataset version was made from; of joined records also the files of records behind each."""
+    dataset = DatasetTable.named(ref.partition("@")[0], workspace)
+    lake, history = Lake(workspace.lake), dataset.history(dataset.resolve(ref))
+    return [{**asdict(source), **records_behind(lake, source.uri)} for source in history]
 
 
 def lineage_text(content: Mapping[str, Any]) -> str:
@@ -63,7 +74,10 @@ def lineage_text(content: Mapping[str, Any]) -> str:
         f"model version: {version['model']} v{version['version']}, digest {version['digest'][:16]}",
         f"run: {content['run']['run_id']} in {content['run']['tracking']}",
         f"dataset version: {dataset['ref']}, snapshot {dataset['snapshot_id']}, {dataset['rows']} rows",
-        *(f"source: {s['uri']} sha256 {s['sha256'][:16]} ({s['size_bytes']} bytes)" for s in content["sources"]),
+        *(
+            f"source: {s['uri']} sha256 {s['sha256'][:16]} ({s['size_bytes']} bytes){_behind(s)}"
+            for s in content["sources"]
+        ),
         f"code version: {code.get('sha') or 'not in git'}{dirty}, lock {str(code.get('lock_digest'))[:16]}",
     ]
     return "\n".join(lines)
@@ -79,6 +93,11 @@ def _find(store: Store, workspace: Workspace, request_id: str) -> dict[str, Any]
             continue
     names = ", ".join(m.name for m in models) or "none"
     raise NotFoundError(f"no record of request {request_id!r} in {workspace.lake}; looked at models: {names}")
+
+
+def _behind(source: Mapping[str, Any]) -> str:
+    served, labels = source.get("served", ()), source.get("labels", ())
+    return f", from {len(served)} files of served requests and {len(labels)} of labels" if served else ""
 
 
 def _class_of(bundle_uri: str, place: float) -> str:

@@ -9,9 +9,11 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from mlops_ray.control.retraining import JobState
 from mlops_ray.spec import Workspace
 
-__all__ = ["RayJobs"]
+__all__ = ["DRIVER", "RayJobs"]
 
 _log = logging.getLogger(__name__)
+DRIVER = "driver-"
+"""Before the id that Ray gives a driver: a retraining in a process that a person started."""
 _STATES: dict[JobStatus, JobState] = {
     JobStatus.PENDING: "running",
     JobStatus.RUNNING: "running",
@@ -47,7 +49,9 @@ class RayJobs:
             _log.info("job %s exists already", submission_id)
 
     def state(self, submission_id: str) -> tuple[JobState, str]:
-        """See `Jobs.state`."""
+        """See `Jobs.state`; a driver that is not running is unknown, as only the driver itself can say how it ended."""
+        if submission_id.startswith(DRIVER):
+            return self._driver_state(submission_id.removeprefix(DRIVER)), ""
         try:
             details = self._connected().get_job_info(submission_id)
         except RuntimeError as error:
@@ -56,6 +60,10 @@ class RayJobs:
             raise
         state = _STATES[details.status]
         return state, self._cause(submission_id) if state == "failed" else ""
+
+    def _driver_state(self, job_id: str) -> JobState:
+        jobs = self._connected().list_jobs()
+        return "running" if any(j.job_id == job_id and j.status == JobStatus.RUNNING for j in jobs) else "unknown"
 
     def _cause(self, submission_id: str) -> str:
         """The error line a failed job ended with, else the last line it wrote."""

@@ -1,7 +1,7 @@
 """Whether a candidate may become a model version that is delivered: each gate of the spec, on the holdout rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from mlops_ray.evaluation.metrics import scores
 from mlops_ray.spec import METRICS, Gate, Metric, Task
 from mlops_ray.verdict import Verdict
 
-__all__ = ["GateKind", "GateReport", "GateResult", "evaluate_gates"]
+__all__ = ["GateKind", "GateReport", "GateResult", "evaluate_gates", "with_golden"]
 
 GateKind = Literal["min", "max", "not_worse_by"]
 Array = NDArray[np.float64]
@@ -33,6 +33,7 @@ class GateResult:
     high: float | None
     verdict: Verdict
     message: str
+    on: Literal["holdout", "golden"] = "holdout"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class GateReport:
     results: tuple[GateResult, ...]
     metrics: Mapping[str, float]
     champion_metrics: Mapping[str, float] | None
+    golden_metrics: Mapping[str, float] | None = None
+    """Every metric on the golden set, where there is one."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -70,7 +73,8 @@ def evaluate_gates(
         champion: predictions of the champion for the same rows, or None when there is none.
         seed: of the bootstrap.
 
-    Any FAIL makes the report FAIL; all PASS, or no gates, make it PASS; otherwise it is INCONCLUSIVE.
+    Only gates on the holdout are looked at, see `with_golden` for the others. Any FAIL makes the report FAIL; all PASS,
+    or no gates, make it PASS; otherwise it is INCONCLUSIVE.
 
     Raises:
         SpecError: a gate on a metric that the task does not have.
@@ -88,16 +92,53 @@ def evaluate_gates(
                 f"gates: expected a metric of task {task} ({', '.join(METRICS[task])}), found {gate.metric}"
             )
     metrics = scores(task, labels, candidate)
+    results = _results(gates, "holdout", metrics, labels=labels, candidate=candidate, champion=champion, seed=seed)
+    champion_metrics = None if champion is None else scores(task, labels, champion)
+    return GateReport(_overall(results), tuple(results), metrics, champion_metrics)
+
+
+def with_golden(
+    report: GateReport,
+    *,
+    gates: Sequence[Gate],
+    task: Task,
+    labels: Array,
+    candidate: Array,
+    champion: Array | None,
+    seed: int,
+) -> GateReport:
+    """The report with the gates on the golden set added; arguments as those of `evaluate_gates`, of the golden rows.
+
+    Raises:
+        ValidationError: rows that cannot be scored.
+    """
+    metrics = scores(task, labels, candidate)
+    own = _results(gates, "golden", metrics, labels=labels, candidate=candidate, champion=champion, seed=seed)
+    results = (*report.results, *own)
+    return replace(report, verdict=_overall(results), results=results, golden_metrics=metrics)
+
+
+def _results(
+    gates: Sequence[Gate],
+    on: Literal["holdout", "golden"],
+    metrics: Mapping[str, float],
+    *,
+    labels: Array,
+    candidate: Array,
+    champion: Array | None,
+    seed: int,
+) -> list[GateResult]:
     results: list[GateResult] = []
-    for gate in gates:
+    for gate in (gate for gate in gates if gate.on == on):
         if gate.min is not None:
             results.append(_bound(gate.metric, "min", gate.min, metrics[gate.metric]))
         if gate.max is not None:
             results.append(_bound(gate.metric, "max", gate.max, metrics[gate.metric]))
         if gate.not_worse_by is not None:
             results.append(_comparison(gate.metric, gate.not_worse_by, labels, candidate, champion, seed=seed))
-    champion_metrics = None if champion is None else scores(task, labels, champion)
-    return GateReport(_overall(results), tuple(results), metrics, champion_metrics)
+    if on == "golden":
+        return [replace(result, on=on, message=f"golden set: {result.message}") for result in results]
+    return results
 
 
 def _overall(results: Sequence[GateResult]) -> Verdict:

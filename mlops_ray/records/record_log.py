@@ -64,6 +64,15 @@ class RecordLog:
                 table = table.append_column(name, pa.nulls(table.num_rows, kind))
         return table.select(list(columns))
 
+    def label_files(self, since_s: float) -> list[str]:
+        """Paths of the files that may hold outcomes received at or after `since_s`, sorted."""
+        return self._paths("labels", since_s)
+
+    def labels_in(self, path: str) -> pa.Table:
+        """One file of outcomes."""
+        with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
+            return file.read()
+
     def labels(self, since_s: float) -> pa.Table:
         """Outcomes received at or after `since_s`, the newest of each request and row only."""
         table = self._read("labels", since_s, LABELS, None).filter(pc.field("received_s") >= since_s)

@@ -18,7 +18,7 @@ from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import Monitor, Thresholds, Window
-from mlops_ray.spec.retrain import Cause, Guards, Retrain
+from mlops_ray.spec.retrain import Cause, Guards, Retrain, RetrainData
 from mlops_ray.spec.rollout import (
     AB,
     Analysis,
@@ -34,6 +34,7 @@ from mlops_ray.spec.rollout import (
     Step,
     Strategy,
 )
+from mlops_ray.spec.schedule import Schedule
 from mlops_ray.spec.search_space import (
     Choice,
     IntRange,
@@ -117,7 +118,9 @@ __all__ = [
     "Range",
     "Resources",
     "Retrain",
+    "RetrainData",
     "Rollout",
+    "Schedule",
     "SearchDimension",
     "Serve",
     "Severity",

@@ -52,7 +52,7 @@ def load_spec(path: str | Path) -> ModelSpec:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"spec {file}: cannot be read as UTF-8 text ({error})") from None
     spec = parse_spec(text, origin=str(file))
-    return _with_absolute_source(spec, file.resolve().parent)
+    return _with_absolute_golden(_with_absolute_source(spec, file.resolve().parent), file.resolve().parent)
 
 
 def parse_spec(text: str, *, origin: str = "spec") -> ModelSpec:
@@ -85,6 +85,13 @@ def _content(text: str, origin: str) -> Any:
     # ValueError: a date or number that looks like one and is none; RecursionError: thousands of brackets.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpecError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _with_absolute_golden(spec: ModelSpec, folder: Path) -> ModelSpec:
+    golden = spec.retrain.golden
+    if golden is None or "://" in golden or "@" in golden or Path(golden).is_absolute():
+        return spec
+    return spec.model_copy(update={"retrain": spec.retrain.model_copy(update={"golden": str(folder / golden)})})
 
 
 def _with_absolute_source(spec: ModelSpec, folder: Path) -> ModelSpec:

@@ -108,6 +108,8 @@ class ModelSpec(Section):
     def _sections_agree(self) -> Self:
         known = METRICS[self.train.task]
         for i, gate in enumerate(self.gates):
+            if gate.on == "golden" and self.retrain.golden is None:
+                raise ValueError(f"gates[{i}] is on the golden set, but retrain.golden names none")
             if gate.metric not in known:
                 raise ValueError(
                     f"gates[{i}].metric {gate.metric!r} is not for task {self.train.task!r}; "
@@ -121,4 +123,25 @@ class ModelSpec(Section):
             raise ValueError(f"serve.capture.fields names {captured[0]!r}, which is no feature and not `unit`")
         if "decay" in self.retrain.triggers and self.monitor.labels.decay is None:
             raise ValueError("retrain.triggers has 'decay', but monitor.labels.decay says not what decay is")
+        return self
+
+    @model_validator(mode="after")
+    def _records_can_be_learned_from(self) -> Self:
+        wanted = self.retrain.data
+        if wanted.of_its_own and self.data.timestamp is None:
+            raise ValueError(f"retrain.data.window {wanted.window!r} needs data.timestamp to know the newest rows")
+        if not wanted.from_records:
+            return self
+        capture = self.serve.capture
+        if not capture.enabled:
+            raise ValueError("retrain.data.from_records needs the records that serve.capture.enabled turns off")
+        if self.data.image is not None:
+            raise ValueError("retrain.data.from_records: of a picture the records hold statistics only")
+        lost = [name for name, policy in capture.fields.items() if policy != "keep"]
+        used = [name for name in lost if name in self.data.features or (name == "unit" and self.data.unit is not None)]
+        if used:
+            raise ValueError(
+                f"retrain.data.from_records needs every feature as it was served, but serve.capture.fields has "
+                f"{used[0]!r}: {capture.fields[used[0]]}"
+            )
         return self

@@ -145,7 +145,7 @@ class Train(Section):
 
 
 class Gate(Section):
-    """One condition a candidate has to meet on the holdout.
+    """One condition a candidate has to meet on the holdout, or on the golden set.
 
     `min` / `max` bound the metric itself; `not_worse_by` compares with the champion on the same rows.
     """
@@ -155,6 +155,9 @@ class Gate(Section):
     max: float | None = Field(None, description="largest value allowed")
     not_worse_by: float | None = Field(
         None, ge=0, description="how much worse than the champion is still fine, in units of the metric"
+    )
+    on: Literal["holdout", "golden"] = Field(
+        "holdout", description="holdout: held out of the dataset version trained on; golden: the rows of retrain.golden"
     )
 
     @model_validator(mode="after")

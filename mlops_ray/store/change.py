@@ -15,6 +15,8 @@ from mlops_ray.store.records import (
     ApiKeyRecord,
     ApprovalRecord,
     DeliveryRecord,
+    LeaseRecord,
+    LoopRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
@@ -159,6 +161,23 @@ class Change(Reads):
                 f"the route of model {record.model!r} expects epoch {expected} next, found {record.epoch}; "
                 "read it again"
             )
+        self._put(record)
+
+    def put_lease(self, record: LeaseRecord) -> None:
+        """Write who holds a lease.
+
+        Raises:
+            ConflictError: its epoch is an older one than the stored one.
+        """
+        found = self.lease(record.name)
+        if found is not None and record.epoch < found.epoch:
+            raise ConflictError(
+                f"lease {record.name!r}: expected epoch {found.epoch} or a later one, found {record.epoch}"
+            )
+        self._put(record)
+
+    def put_loop(self, record: LoopRecord) -> None:
+        """Write what a person said about the retraining of a model."""
         self._put(record)
 
     def _put(self, record: Any) -> None:

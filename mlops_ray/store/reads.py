@@ -14,6 +14,8 @@ from mlops_ray.store.records import (
     ApiKeyRecord,
     ApprovalRecord,
     DeliveryRecord,
+    LeaseRecord,
+    LoopRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
@@ -32,6 +34,8 @@ Record = TypeVar(
     ApiKeyRecord,
     ApprovalRecord,
     DeliveryRecord,
+    LeaseRecord,
+    LoopRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
@@ -175,6 +179,14 @@ class Reads(ABC):
     def api_keys(self) -> list[ApiKeyRecord]:
         """All keys, oldest first, revoked ones too."""
         return self._all(ApiKeyRecord, order=("created_s", "id"))
+
+    def lease(self, name: str) -> LeaseRecord | None:
+        """Who holds a lease, or held it last; None before the first holder."""
+        return self._one(LeaseRecord, name=name)
+
+    def loop(self, model: str) -> LoopRecord | None:
+        """What people said about the retraining of a model, None if nothing."""
+        return self._one(LoopRecord, model=model)
 
     def _one(self, kind: type[Record], **equal: Any) -> Record | None:
         found = self._all(kind, order=(), **equal)

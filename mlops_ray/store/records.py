@@ -10,6 +10,8 @@ __all__ = [
     "ApiKeyRecord",
     "ApprovalRecord",
     "DeliveryRecord",
+    "LeaseRecord",
+    "LoopRecord",
     "ModelRecord",
     "ModelVersionRecord",
     "RolloutRecord",
@@ -98,6 +100,11 @@ class TriggerRecord:
     reason: str
     created_s: float
     updated_s: float
+    key: str = ""  # of the cause; several attempts at one cause share it
+    guard: str = ""  # that holds a pending one back
+    attempt: int = 1  # of the cause's jobs, 1, 2, ...
+    submissions: int = 0  # of its job that failed since the last one that did not
+    next_s: float = 0.0  # not before this moment
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,29 @@ class DeliveryRecord:
     lease_until_s: float
     reason: str  # of the last failure, or why it was dropped
     created_s: float
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class LeaseRecord:
+    """Who does something that one process alone may do; `epoch` grows by one with every new holder."""
+
+    name: str
+    owner: str
+    epoch: int
+    expires_s: float
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class LoopRecord:
+    """What people said about the retraining of a model; a model without a record goes on by itself."""
+
+    model: str
+    paused: bool
+    reason: str
+    by: str
+    resumed_s: float  # rejected retrainings from before count no more
     updated_s: float
 
 

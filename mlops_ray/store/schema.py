@@ -26,6 +26,8 @@ from mlops_ray.store.records import (
     ApiKeyRecord,
     ApprovalRecord,
     DeliveryRecord,
+    LeaseRecord,
+    LoopRecord,
     ModelRecord,
     ModelVersionRecord,
     RolloutRecord,
@@ -42,6 +44,8 @@ __all__ = [
     "AUDIT_EVENTS",
     "AUDIT_HEAD",
     "DELIVERIES",
+    "LEASES",
+    "LOOPS",
     "METADATA",
     "MODELS",
     "MODEL_VERSIONS",
@@ -93,6 +97,11 @@ def _column(name: str, kind: Any = Text, *, nullable: bool = False) -> Column[An
 def _added(name: str, kind: Any) -> Column[Any]:
     """A column of numbers that older stores do not have: rows from before get 0."""
     return Column(name, kind, nullable=False, server_default=text("0"))
+
+
+def _added_text(name: str) -> Column[Any]:
+    """The same of text: rows from before get an empty one."""
+    return Column(name, Text, nullable=False, server_default=text("''"))
 
 
 _STAGE = Enum(Stage, native_enum=False, length=20, values_callable=lambda stages: [s.value for s in stages])
@@ -150,6 +159,11 @@ TRIGGERS = Table(
     _column("reason"),
     _column("created_s", Double),
     _column("updated_s", Double),
+    _added_text("key"),
+    _added_text("guard"),
+    Column("attempt", BigInteger, nullable=False, server_default=text("1")),
+    _added("submissions", BigInteger),
+    _added("next_s", Double),
 )
 ALERTS = Table(
     "alerts",
@@ -230,6 +244,25 @@ SILENCES = Table(
     _column("from_s", Double),
     _column("until_s", Double),
 )
+LEASES = Table(
+    "leases",
+    METADATA,
+    _key("name"),
+    _column("owner"),
+    _column("epoch", BigInteger),
+    _column("expires_s", Double),
+    _column("updated_s", Double),
+)
+LOOPS = Table(
+    "loops",
+    METADATA,
+    _key("model"),
+    _column("paused", Boolean),
+    _column("reason"),
+    _column("by"),
+    _column("resumed_s", Double),
+    _column("updated_s", Double),
+)
 AUDIT_EVENTS = Table(
     "audit_events",
     METADATA,
@@ -267,4 +300,6 @@ TABLE_OF: dict[type, Table] = {
     ApiKeyRecord: API_KEYS,
     DeliveryRecord: DELIVERIES,
     SilenceRecord: SILENCES,
+    LeaseRecord: LEASES,
+    LoopRecord: LOOPS,
 }

@@ -9,6 +9,7 @@ from mlops_ray.store.audit import AuditEvent, AuditReport, Event, append, audit_
 from mlops_ray.store.change import Change
 from mlops_ray.store.database import Database
 from mlops_ray.store.reads import Reads
+from mlops_ray.store.records import LeaseRecord
 from mlops_ray.store.schema import AUDIT_EVENTS, METADATA, add_missing_columns
 
 __all__ = ["Store"]
@@ -68,8 +69,31 @@ class Store(Reads):
             if not change.skipped:
                 connection.commit()
 
-    def events(self, subject: str | None = None, kind: str | None = None, limit: int | None = None) -> list[AuditEvent]:
-        """Audit events, oldest first; with `limit` only the newest so many.
+    def take_lease(self, name: str, owner: str, *, now_s: float, lasts_s: float, gone: bool = False) -> LeaseRecord:
+        """Take a lease that is free or has run out, or go on holding it; the record as it is then, whoever has it.
+
+        Only a new holder is an event (`lease.taken`). `gone`: the holder is known to be dead, so nobody waits for it.
+        """
+        found = self.lease(name)
+        mine = found is not None and found.owner == owner
+        if found is not None and not mine and not gone and found.expires_s > now_s:
+            return found
+        epoch = found.epoch if found is not None and mine else (found.epoch if found is not None else 0) + 1
+        record = LeaseRecord(name, owner, epoch, now_s + lasts_s, now_s)
+        payload = {"owner": owner, "epoch": epoch, "from": found.owner if found is not None else None}
+        writing = self.bookkeeping() if mine else self.change(Event("lease.taken", name, payload, owner, now_s))
+        with writing as change:
+            stored = change.lease(name)
+            if stored != found:  # somebody else was a moment quicker
+                change.skip()
+                return stored if stored is not None else record
+            change.put_lease(record)
+        return record
+
+    def events(
+        self, subject: str | None = None, kind: str | None = None, limit: int | None = None, *, after: int = 0
+    ) -> list[AuditEvent]:
+        """Audit events whose `seq` is above `after`, oldest first; with `limit` only the newest so many.
 
         Raises:
             AuditError: the payload of one is not what the store writes.
@@ -77,6 +101,7 @@ class Store(Reads):
         query = select(AUDIT_EVENTS).order_by(AUDIT_EVENTS.c.seq.desc()).limit(limit)
         for column, value in ((AUDIT_EVENTS.c.subject, subject), (AUDIT_EVENTS.c.kind, kind)):
             query = query if value is None else query.where(column == value)
+        query = query.where(AUDIT_EVENTS.c.seq > after) if after else query
         with self._reading() as connection:
             return [audit_event(row) for row in connection.execute(query)][::-1]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.data import report_files
 from mlops_ray.drift import ReferenceProfile, build_reference
-from mlops_ray.evaluation import GateReport, evaluate_gates
+from mlops_ray.evaluation import GateReport, evaluate_gates, with_golden
 from mlops_ray.lake import Lake
 from mlops_ray.model import Manifest, Predictor, build_probe, publish_bundle, write_bundle
 from mlops_ray.store import Event, ModelVersionRecord, Stage
@@ -72,6 +72,7 @@ def _judge(
     spec = order.spec
     champion = order.champion.predictions(data.holdout_rows) if order.champion else None
     report = evaluate_gates(spec.gates, spec.train.task, data.holdout.y, predictions, champion, seed=spec.train.seed)
+    report = _on_golden(order, data, report, predictor)
     messages = "; ".join(result.message for result in report.results) or "none asked for"
     order.progress(f"gates {report.verdict}: {messages}")
     manifest = write_bundle(
@@ -83,6 +84,23 @@ def _judge(
         probe=build_probe(data.signature, data.probe_rows, model=result.model, predict=predictor.predict),
     )
     return report, manifest
+
+
+def _on_golden(order: TrainingOrder, data: TrainingData, report: GateReport, predictor: Predictor) -> GateReport:
+    """The report with what the golden set says, if there is one."""
+    if data.golden is None or data.golden_rows is None:
+        return report
+    train, gates = order.spec.train, order.spec.gates
+    compared = order.champion is not None and any(g.on == "golden" and g.not_worse_by is not None for g in gates)
+    return with_golden(
+        report,
+        gates=gates,
+        task=train.task,
+        labels=data.golden.y,
+        candidate=predictions_of(predictor.predict, data.golden, data.signature),
+        champion=order.champion.predictions(data.golden_rows) if order.champion is not None and compared else None,
+        seed=train.seed,
+    )
 
 
 def _tell_mlflow(
@@ -101,7 +119,10 @@ def _tell_mlflow(
     tags = {**order.lineage, "mlops_ray.bundle_digest": manifest.digest, "mlops_ray.verdict": report.verdict.value}
     tracking.log_files(run_id, folder / "artifacts", "")
     tracking.set_tags(run_id, {**tags, "mlops_ray.best_trial": result.best.trial_id})
-    tracking.log_once(run_id, {f"holdout_{metric}": value for metric, value in report.metrics.items()})
+    measured = {"holdout": report.metrics, "golden": report.golden_metrics or {}}
+    tracking.log_once(
+        run_id, {f"{on}_{name}": value for on, found in measured.items() for name, value in found.items()}
+    )
     number = tracking.registered(name, run_id)
     if number is None:
         number = tracking.log_and_register(

@@ -13,13 +13,14 @@ from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import ModelVersionRecord, Store
 from mlops_ray.tracking import CodeVersion, DatasetInput, Outbox, RunStatus, Sender, Tracking, patiently
 from mlops_ray.train.champion import load_champion
+from mlops_ray.train.golden import load_golden
 from mlops_ray.train.registration import register_winner
 from mlops_ray.train.search import param_space, trial_count
 from mlops_ray.train.sweep import run_sweep, warm_up_workers
 from mlops_ray.train.sweep_log import SweepLog
 from mlops_ray.train.sweep_state import SweepState, find_sweep, save_sweep, spec_digest, sweep_folder, sweep_lock
 from mlops_ray.train.trainers import check_params, find_trainer
-from mlops_ray.train.training_data import TrainingData, prepare
+from mlops_ray.train.training_data import TrainingData, add_golden, prepare
 from mlops_ray.train.training_order import TrainingOrder
 
 __all__ = ["run_training"]
@@ -134,6 +135,10 @@ def _read(order: TrainingOrder) -> TrainingData:
     wanted = dict.fromkeys((*spec.data.columns, *champion_inputs))
     table = load_version(order.workspace, version, columns=[c for c in wanted if c in version.schema])
     data = prepare(spec, table)
+    golden = load_golden(spec, order.workspace)
+    if golden is not None:
+        data = add_golden(spec, data, golden)
+        order.progress(f"golden set: {golden.num_rows:,} rows")
     left_out = f", {data.unlabelled:,} left out without a label" if data.unlabelled else ""
     order.progress(
         f"{version.ref}: {len(data.train.y):,} rows to train, {len(data.valid.y):,} to compare trials, "

@@ -1,7 +1,7 @@
 """One dataset version as matrices: checked, encoded once, and split so that the holdout stays untouched."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -14,7 +14,7 @@ from mlops_ray.evaluation import holdout_mask, newest_mask
 from mlops_ray.model import PROBE_ROWS, Signature, encode, encode_pieces, signature_of
 from mlops_ray.spec import ModelSpec
 
-__all__ = ["Part", "TrainingData", "predictions_of", "prepare"]
+__all__ = ["Part", "TrainingData", "add_golden", "predictions_of", "prepare"]
 
 Mask = NDArray[np.bool_]
 Matrix = NDArray[np.float64]
@@ -48,6 +48,8 @@ class TrainingData:
     in_time: Matrix  # training and validation rows as `Signature.profiled` has them, oldest first where time is known
     unlabelled: int  # rows left out because their label is not known yet
     holdout_overlap: float = 0.0  # share of holdout rows whose features are those of a row outside of it
+    golden: Part | None = None  # the golden set, encoded as the rest
+    golden_rows: pa.Table | None = None  # and as it was read, for a champion with other features
 
 
 def predictions_of(predict: Callable[[Matrix], Matrix], part: Part, signature: Signature) -> Matrix:
@@ -97,6 +99,21 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
         unlabelled=int((~known).sum()),
         holdout_overlap=overlap,
     )
+
+
+def add_golden(spec: ModelSpec, data: TrainingData, rows: pa.Table) -> TrainingData:
+    """The same with the golden set, whose rows (labelled ones, in the types of the table) no trial sees.
+
+    Raises:
+        ValidationError: a label that is not as the task needs it.
+    """
+    labels = _labels(spec, rows)
+    if spec.train.task == "binary" and len(np.unique(labels)) < 2:
+        raise ValidationError(f"retrain.golden: expected rows of both classes, found only {labels[0]:g}")
+    image = data.signature.image
+    pictures = None if image is None else rows.select([image.name])
+    x = encode(data.signature, rows) if image is None else np.empty((rows.num_rows, 0))
+    return replace(data, golden=Part(x, labels, pictures), golden_rows=rows)
 
 
 def _part(matrix: Matrix, labels: Matrix, pictures: pa.Table | None, places: NDArray[np.int64]) -> Part:

@@ -42,7 +42,7 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
             "unknown key; did you mean 'timeout_s'? Valid keys: kinds, min_severity, name, resolved, timeout_s, type, "
             "url",
         ),
-        ("gates.0.metrics", "unknown key; did you mean 'metric'? Valid keys: max, metric, min, not_worse_by"),
+        ("gates.0.metrics", "unknown key; did you mean 'metric'? Valid keys: max, metric, min, not_worse_by, on"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones(path: str, sentence: str) -> None:
