@@ -6,6 +6,7 @@ from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import Monitor, Thresholds, Window
+from mlops_ray.spec.operational import Operational
 from mlops_ray.spec.retrain import Cause, Guards, Retrain
 from mlops_ray.spec.rollout import (
     AB,
@@ -90,6 +91,7 @@ __all__ = [
     "Metric",
     "ModelSpec",
     "Monitor",
+    "Operational",
     "Outcome",
     "OutcomeKind",
     "Paired",

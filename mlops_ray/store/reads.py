@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from mlops_ray.errors import NotFoundError
 from mlops_ray.rollout import Phase
@@ -20,7 +20,7 @@ from mlops_ray.store.records import (
     Stage,
     TriggerRecord,
 )
-from mlops_ray.store.schema import TABLE_OF
+from mlops_ray.store.schema import AUDIT_HEAD, TABLE_OF
 
 __all__ = ["Reads"]
 
@@ -129,6 +129,19 @@ class Reads(ABC):
     def api_keys(self) -> list[ApiKeyRecord]:
         """All keys, oldest first, revoked ones too."""
         return self._all(ApiKeyRecord, order=("created_s", "id"))
+
+    def tally(self, kind: type[Any], *columns: str, model: str) -> dict[tuple[str, ...], int]:
+        """How many records of a model there are, by their values in these columns."""
+        table = TABLE_OF[kind]
+        chosen = [table.c[name] for name in columns]
+        query = select(*chosen, func.count()).where(table.c.model == model).group_by(*chosen)
+        with self._reading() as connection:
+            return {tuple(str(value) for value in row[:-1]): row[-1] for row in connection.execute(query)}
+
+    def audit_length(self) -> int:
+        """Events in the audit chain, by its head."""
+        with self._reading() as connection:
+            return connection.execute(select(AUDIT_HEAD.c.events)).scalar() or 0
 
     def _one(self, kind: type[Record], **equal: Any) -> Record | None:
         found = self._all(kind, order=(), **equal)
