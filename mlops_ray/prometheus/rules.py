@@ -20,7 +20,7 @@ def rules() -> Mapping[str, Any]:
         "groups": [
             {"name": "mlops_ray.recorded", "rules": [*_traffic(), *_durations()]},
             {"name": "mlops_ray.engine", "rules": _engine()},
-            {"name": "mlops_ray.serving", "rules": _serving()},
+            {"name": "mlops_ray.serving", "rules": [*_serving(), *_capacity()]},
             {"name": "mlops_ray.loop", "rules": _loop()},
             {"name": "mlops_ray.nodes", "rules": _nodes()},
         ]
@@ -129,6 +129,11 @@ def _serving() -> list[Mapping[str, Any]]:
                 "Above serve.latency_objective_ms. More replicas, or batching, or a smaller model.",
             ),
         ),
+    ]
+
+
+def _capacity() -> list[Mapping[str, Any]]:
+    return [
         _alert(
             "NoTraffic",
             "sum by (model) (rate(mlops_ray_http_responses_total[15m])) == 0 and "

@@ -91,8 +91,7 @@ class TrafficLog:
         tally.add(("mlops_ray_rows_total", *by), sum(len(s.scores) for s in served))
         asked = (str(group.canary), "canary") if fell_back else by
         tally.add(("mlops_ray_asked_total", *asked), len(served))
-        if group.failed:
-            tally.add(("mlops_ray_errors_total", *asked), len(served))
+        tally.add(("mlops_ray_errors_total", *asked), len(served) if group.failed else 0)
         if fell_back:
             tally.add(("mlops_ray_fallbacks_total", str(group.canary)), len(served))
         waited_ms = np.array([s.latency_ms for s in served])

@@ -24,12 +24,11 @@ class Tally:
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
-        return bool(self.counts or self.histograms)
+        return any(self.counts.values()) or bool(self.histograms)
 
     def add(self, series: Series, amount: float = 1.0) -> None:
-        """Count something."""
-        if amount:
-            self.counts[series] += amount
+        """Count something; with 0 the series begins, so that its first event is an increase too."""
+        self.counts[series] += amount
 
     def observe(self, series: Series, values: ArrayLike) -> None:
         """Take values (n,) into the histogram of a series."""

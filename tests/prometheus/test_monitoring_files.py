@@ -13,7 +13,7 @@ from tests.prometheus.programs import run_promtool
 
 GOLDEN = Path(__file__).parents[2] / "cluster" / "monitoring"
 EXAMPLE = Target("http://127.0.0.1:8000", "/tmp/ray/prom_metrics_service_discovery.json")
-ACCEPT = "mlops-ray monitoring export cluster/monitoring"
+ACCEPT = "mlops-ray monitoring export cluster/monitoring --ray-discovery /tmp/ray/prom_metrics_service_discovery.json"
 
 
 @pytest.mark.parametrize("name", sorted(monitoring_files(EXAMPLE)))

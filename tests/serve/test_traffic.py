@@ -63,9 +63,10 @@ def test_requests_are_counted_by_who_answered_and_errors_by_who_should_have(cham
         ("2", "shadow"): 1,
         ("1", "direct"): 1,
     }
-    assert found["errors_total"] == {("2", "canary"): 1, ("1", "champion"): 1}
+    none = {("2", "shadow"): 0, ("1", "direct"): 0}
+    assert found["errors_total"] == {("2", "canary"): 1, ("1", "champion"): 1, **none}
     assert found["fallbacks_total"] == {("2",): 1}
-    assert found["slow_total"] == {("1", "champion"): 1}
+    assert found["slow_total"] == {("1", "champion"): 1, ("2", "canary"): 0, **none}
     assert found["rows_total"]["1", "champion"] == 6
     assert newest_s == 1000.0  # of users; the copy is later in nobody's day
     assert tally.histograms[DURATION, "1", "champion"].count == 4
