@@ -27,6 +27,10 @@ for _module in (
     "insight",
     "key",
     "ops",
+    "check",
+    "ci",
+    "check",
+    "ci",
 ):
     import_module(f"mlops_ray.cli.{_module}_commands").add_to(app)
 
