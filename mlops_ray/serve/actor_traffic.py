@@ -7,6 +7,7 @@ from ray import serve
 
 from mlops_ray.serve.front_door import FrontDoor
 from mlops_ray.serve.outbox import Outbox
+from mlops_ray.serve.tracing import tracing_of
 from mlops_ray.serve.traffic_log import TrafficLog
 from mlops_ray.serve.traffic_reporter import TrafficReporter
 from mlops_ray.serve.version_door import VersionDoor
@@ -34,4 +35,5 @@ def traffic_reporter(
         tell=tell,
         role="champion" if isinstance(door, FrontDoor) else "version",
         every_s=spec.monitor.flush_s,
+        tracing=tracing_of(spec.name, spec.serve.tracing.sample),
     )

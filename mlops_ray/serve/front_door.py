@@ -268,6 +268,7 @@ class FrontDoor(ModelApp):
             queue_ms=predicted.queue_ms,
             predict_ms=predicted.predict_ms,
             encoded_by=state.champion,
+            trace=request.call.trace,
             seen=rows.seen,
             to_pair=role == "canary" and request.chosen("paired", state.route.paired),
         )

@@ -180,7 +180,8 @@ class ModelApp(ABC):
                 deadline_s = min(deadline_s, asked.started_s + body.timeout_s)
         else:
             body = PlainBody(content)
-        answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, asked.version))
+        called = Call(asked.started_s, deadline_s, asked.request_id, asked.version, asked.trace())
+        answer = await self.answer(body, called)
         return body.respond(answer)
 
     async def _predict_bulk(self, asked: Asked) -> Response:

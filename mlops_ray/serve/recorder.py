@@ -57,6 +57,8 @@ class Served(msgspec.Struct, frozen=True, gc=False):
     paired_scores: NDArray[np.float64] | None = None
     to_pair: bool = False
     """Whether the champion is to score the rows, too, before the records are handed over."""
+    trace: bytes | None = None
+    """The client's `traceparent`."""
     seen: SeenPictures | None = None
     """In the place of the matrix, where that is made of pictures."""
 

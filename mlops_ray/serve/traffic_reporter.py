@@ -11,6 +11,7 @@ from mlops_ray.serve.admission import Admission
 from mlops_ray.serve.http_counts import HttpCounts
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.recorder import Recorder
+from mlops_ray.serve.tracing import Tracing
 from mlops_ray.serve.traffic_log import TrafficLog
 from mlops_ray.telemetry import Tally, TrafficReport
 
@@ -47,6 +48,7 @@ class TrafficReporter:
         log: TrafficLog,
         *,
         tell: Tell,
+        tracing: Tracing | None = None,
         role: str,
         every_s: float,
     ) -> None:
@@ -55,6 +57,7 @@ class TrafficReporter:
         self._recorder = recorder
         self._log = log
         self._tell = tell
+        self._tracing = tracing
         self._role = role
         self._every_s = every_s
         self._number = 0
@@ -84,6 +87,8 @@ class TrafficReporter:
             await asyncio.wait_for(self.report(), _CLOSE_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - the border to another process, and the replica ends in any case
             _log.warning("counts of the last seconds are lost: %s", error)
+        if self._tracing is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._tracing.close)
 
     async def _run(self) -> None:
         while True:
@@ -95,8 +100,10 @@ class TrafficReporter:
 
     async def _next(self) -> TrafficReport:
         batches = self._log.take()
-        work = partial(self._log.counted, batches, pause=_pause)
-        tally, last_s = await asyncio.get_running_loop().run_in_executor(None, work)
+        loop = asyncio.get_running_loop()
+        tally, last_s = await loop.run_in_executor(None, partial(self._log.counted, batches, pause=_pause))
+        if self._tracing is not None:
+            await loop.run_in_executor(None, self._tracing.trace, batches)
         self._count_door(tally)
         self._number += 1
         models = list(self._door.models)

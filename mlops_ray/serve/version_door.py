@@ -115,6 +115,7 @@ class VersionDoor(ModelApp):
                 queue_ms=predicted.queue_ms,
                 predict_ms=predicted.predict_ms,
                 encoded_by=self._model,
+                trace=call.trace,
                 seen=rows.seen,
             )
         )

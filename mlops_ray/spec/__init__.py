@@ -33,7 +33,16 @@ from mlops_ray.spec.search_space import (
     dimension_order,
     grid_points,
 )
-from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve, Validate
+from mlops_ray.spec.serve import (
+    Autoscaling,
+    Batching,
+    CanaryAutoscaling,
+    Capture,
+    CapturePolicy,
+    Serve,
+    Tracing,
+    Validate,
+)
 from mlops_ray.spec.severity import BatchRule, FeatureRule, Severity
 from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql
 from mlops_ray.spec.template import spec_template
@@ -110,6 +119,7 @@ __all__ = [
     "Strategy",
     "Task",
     "Thresholds",
+    "Tracing",
     "Train",
     "Validate",
     "WebhookSink",
