@@ -19,7 +19,7 @@ LAYERS = (
     {"errors", "verdict"},
     {"spec"},
     {"rollout", "drift", "evaluation", "lake", "pixels"},
-    {"data", "model", "tracking", "store", "alerting", "records", "prometheus"},
+    {"data", "model", "tracking", "store", "alerting", "records", "prometheus", "telemetry", "ci"},
     {"train", "serve", "monitor"},
     {"control"},
     {"demo"},

@@ -3,11 +3,12 @@
 import logging
 import os
 import socket
+from functools import partial
 
 import ray
 
-from mlops_ray.control.admin_app import AdminApp
 from mlops_ray.control.control_actor import ensure_control_actor
+from mlops_ray.control.control_plane import ControlPlane
 from mlops_ray.errors import ClusterError
 from mlops_ray.monitor import ensure_drift_actor
 from mlops_ray.serve import RayHosting, start_serve
@@ -64,7 +65,7 @@ def ensure_services(workspace: Workspace) -> None:
     Store(workspace.store).create()
     host, port = workspace.serve_address
     start_serve(host, port, grpc_port=workspace.grpc_port)
-    RayHosting(workspace).ensure_server(AdminApp)
+    RayHosting(workspace).ensure_server(partial(ControlPlane, workspace.model_dump_json()))
     actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
     for name, actor in actors.items():
         try:

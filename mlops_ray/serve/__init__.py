@@ -17,12 +17,13 @@ from mlops_ray.serve.http import (
     read_body,
     send_response,
 )
-from mlops_ray.serve.server_app import ADMIN
+from mlops_ray.serve.server_app import ADMIN, METRICS_PATH
 from mlops_ray.serve.version_door import VersionDoor
 from mlops_ray.serve.versions import Versions, app_name
 
 __all__ = [
     "ADMIN",
+    "METRICS_PATH",
     "Access",
     "Answer",
     "AppStatus",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mlops_ray.errors import RequestError
 from mlops_ray.serve.rate_limit import TokenBucket
 from mlops_ray.spec import Workspace
-from mlops_ray.store import ApiKeyRecord, Role, Store, is_loopback, key_id, keys_required, opens
+from mlops_ray.store import ROLES, ApiKeyRecord, Role, Store, is_loopback, key_id, keys_required, opens
 
 __all__ = ["Access", "Caller"]
 
@@ -133,7 +133,7 @@ class Access:
         return caller if caller is not None else _recognised(shown, digest, known)
 
     def _caller(self, record: ApiKeyRecord) -> Caller:
-        roles = {*record.roles, *(("infer", "label") if "admin" in record.roles else ())}
+        roles = {*record.roles, *(ROLES if "admin" in record.roles else ())}
         return Caller(record.id, record.name, frozenset(roles), self._bucket(record))
 
     def _bucket(self, record: ApiKeyRecord) -> TokenBucket | None:

@@ -16,6 +16,7 @@ from ray import serve
 import mlops_ray
 from mlops_ray.records import LABELS
 from mlops_ray.serve.access import Access
+from mlops_ray.serve.actor_traffic import traffic_reporter
 from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.deployment_options import deployment_options
 from mlops_ray.serve.front_door import FrontDoor
@@ -34,6 +35,7 @@ from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.replica_environment import replica_environment
 from mlops_ray.serve.server_app import App, ServerApp
 from mlops_ray.serve.sleeping_version import SleepingVersion
+from mlops_ray.serve.traffic_log import TrafficLog
 from mlops_ray.serve.version_door import VersionDoor
 from mlops_ray.serve.version_handle import VERSION, VersionHandle
 from mlops_ray.serve.versions import Versions
@@ -102,7 +104,8 @@ class _FrontReplica(GrpcMethods):
         route = self._versions.store.route(model)
         if route is None or route.champion is None:
             raise RuntimeError(f"model {model!r} has no champion to open a front door with")
-        self._outbox = _outbox(spec, workspace)
+        traffic = TrafficLog(spec.serve.latency_objective_ms)
+        self._outbox = _outbox(spec, workspace, traffic)
         # The canary is linked by the first look at the store, when the event loop runs.
         self._door = FrontDoor(
             self._versions,
@@ -116,6 +119,7 @@ class _FrontReplica(GrpcMethods):
             startup=self._start,
             access=Access.of(workspace, self._versions.store),
         )
+        self._outbox.companion = traffic_reporter(spec, workspace, self._door, self._outbox, traffic)
         self.inference = ModelService(self._door, mlops_ray.__version__)
         ingress = workspace.own_ingress
         self._pool = HttpPool(*ingress) if ingress is not None else None
@@ -171,7 +175,8 @@ class _VersionReplica(GrpcMethods):
         start_memory_guard(spec.serve.memory_mb, who=f"replica of {model} version {version}")
         if spec.rollout.strategy == "shadow":
             os.nice(_SHADOW_NICE)  # nobody waits for its answers, and users do for those of its neighbours
-        self._outbox = _outbox(spec, workspace)
+        traffic = TrafficLog(spec.serve.latency_objective_ms)
+        self._outbox = _outbox(spec, workspace, traffic)
         loaded = self._versions.load(version)
         access = Access.of(workspace, self._versions.store)
         # Serve's own ingress costs more than a handle.
@@ -185,6 +190,7 @@ class _VersionReplica(GrpcMethods):
             access=access,
             hop_token=self._hop_token,
         )
+        self._outbox.companion = traffic_reporter(spec, workspace, self._door, self._outbox, traffic)
         self.inference = ModelService(self._door, mlops_ray.__version__)
 
     def __serve_build_asgi_app__(self) -> VersionDoor:
@@ -262,7 +268,7 @@ def _options(config: Serve, scaling: Autoscaling) -> dict[str, Any]:
     return options
 
 
-def _outbox(spec: ModelSpec, workspace: Workspace) -> Outbox:
+def _outbox(spec: ModelSpec, workspace: Workspace, traffic: TrafficLog) -> Outbox:
     # Hand-overs are made on another thread, and requests would wait for it by Python's own 5 ms at a time.
     sys.setswitchinterval(_SWITCH_S)
     return Outbox(
@@ -270,4 +276,5 @@ def _outbox(spec: ModelSpec, workspace: Workspace) -> Outbox:
         replica=serve.get_replica_context().replica_id.unique_id,
         flush_s=spec.monitor.flush_s,
         captured=Captured(spec.serve.capture, spec.name),
+        traffic=traffic,
     )

@@ -12,6 +12,7 @@ from mlops_ray.serve.tensor_values import as_unit
 __all__ = ["Asked", "deadline_s"]
 
 _NUMBER = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
+_TRACEPARENT = 55  # of version 00, W3C Trace Context
 _ARROW_TYPES = (b"", ARROW_STREAM, b"application/octet-stream")
 
 
@@ -42,6 +43,11 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             return as_unit(sent.decode(), "x-unit")
         except UnicodeDecodeError:
             raise RequestError("expected UTF-8 in the header x-unit", status=400) from None
+
+    def trace(self) -> bytes | None:
+        """The client's `traceparent`, if it is as long as one: it is kept in memory for a while."""
+        sent = self.headers.get(b"traceparent")
+        return sent if sent is not None and len(sent) == _TRACEPARENT else None
 
     def check_is_arrow(self) -> None:
         """Whether the body may be an Arrow stream.

@@ -50,6 +50,11 @@ class Batcher:
         self._start: asyncio.Handle | None = None  # of the next batch
         self._running: asyncio.Task[None] | None = None
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows in the queue."""
+        return self._rows
+
     async def predict(self, matrix: Matrix, *, deadline_s: float) -> Predicted:
         """Scores, (n,) or (n, classes), of the request's own rows (n, d).
 

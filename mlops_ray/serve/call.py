@@ -16,6 +16,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     request_id: str | None = None
     version: int | None = None
     """Where the path names one."""
+    trace: bytes | None = None
+    """The client's `traceparent`."""
 
     def elapsed_s(self) -> float:
         """Seconds since the request came."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -140,6 +140,12 @@ class FrontDoor(ModelApp):
             return False
         return self._swaps or route.champion == state.champion.version
 
+    @property
+    def models(self) -> Sequence[LoadedModel]:
+        """Versions in memory, the champion first."""
+        champion = self._state.champion
+        return [champion, *(model for model in self._warm.held if model is not champion)]
+
     def cool(self, now_s: float) -> None:
         """Let the previous champion go when it has been kept warm for long enough."""
         state = self._state
@@ -170,9 +176,7 @@ class FrontDoor(ModelApp):
 
     def signatures(self) -> Mapping[int, Signature]:
         """The champion, and the previous one as long as it is kept warm."""
-        champion = self._state.champion
-        others = {model.version: model.signature for model in self._warm.held if model is not champion}
-        return {champion.version: champion.signature, **others}
+        return {model.version: model.signature for model in self.models}
 
     async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request; see `ModelApp.answer`."""
@@ -264,6 +268,7 @@ class FrontDoor(ModelApp):
             queue_ms=predicted.queue_ms,
             predict_ms=predicted.predict_ms,
             encoded_by=state.champion,
+            trace=request.call.trace,
             seen=rows.seen,
             to_pair=role == "canary" and request.chosen("paired", state.route.paired),
         )

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from mlops_ray.errors import DeadlineError, ModelError, PredictionError
 from mlops_ray.model import Bundle, Probe, Signature
 from mlops_ray.serve.batch_pace import BatchPace
+from mlops_ray.serve.batch_sizes import BatchSizes
 from mlops_ray.serve.batcher import Batcher
 from mlops_ray.serve.predicted import Predicted
 from mlops_ray.serve.request import Rows, RowsDecoder
 from mlops_ray.serve.request_rules import RequestRules
 from mlops_ray.serve.tensors import TensorDecoder
 from mlops_ray.spec import Serve
+from mlops_ray.telemetry import Histogram
 
 __all__ = ["Decoders", "LoadedModel"]
 
@@ -88,6 +90,7 @@ class LoadedModel:
         self._inline_rows = _INLINE_ROWS[-1] if bundle.manifest.flavor == "lightgbm" and batching.max_rows == 1 else 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"predict-v{version}")
         self._busy_since_s: float | None = None
+        self._batches = BatchSizes()
         pace = BatchPace(
             max_rows=batching.max_rows, max_wait_s=batching.max_wait_ms / 1000, target_s=batching.target_ms / 1000
         )
@@ -159,6 +162,7 @@ class LoadedModel:
             return await self._predict_slices(matrix, deadline_s)
         if len(matrix) > self._inline_rows or deadline_s <= 0:
             return await self._batcher.predict(matrix, deadline_s=deadline_s)
+        self._batches.add(len(matrix))
         began_s = time.perf_counter()
         scores = self.predict_now(matrix)
         return Predicted(scores, 0.0, (time.perf_counter() - began_s) * 1000)
@@ -177,7 +181,17 @@ class LoadedModel:
         scores = np.concatenate([part.scores for part in parts])
         return Predicted(scores, sum(p.queue_ms for p in parts), sum(p.predict_ms for p in parts))
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for a predict call."""
+        return self._batcher.waiting_rows
+
+    def take_batches(self) -> Histogram:
+        """Sizes of the predict calls of requests since this was asked last."""
+        return self._batches.take()
+
     async def _predict_on_thread(self, matrix: Matrix) -> Scores:
+        self._batches.add(len(matrix))
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict_busily, matrix)
 
     def _predict_busily(self, matrix: Matrix) -> Scores:

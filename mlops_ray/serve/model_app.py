@@ -17,6 +17,7 @@ from mlops_ray.serve.asked import Asked
 from mlops_ray.serve.call import Call
 from mlops_ray.serve.docs_page import docs_page
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
+from mlops_ray.serve.http_counts import HttpCounts
 from mlops_ray.serve.labels import Label, read_labels
 from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.request import IDENTITY_LENGTH
@@ -50,6 +51,7 @@ class ModelApp(ABC):
         self.name = name
         self._startup = startup
         self.admission = Admission(access or Access(), most=serve.max_ongoing_requests)
+        self.http_counts = HttpCounts()
         self._serve = serve
         self._prefix = f"/v2/models/{name}"
         self._usual = {f"{self._prefix}/{action}": (action, None) for action in _ROLES}
@@ -87,6 +89,7 @@ class ModelApp(ABC):
             await self._lifespan(receive, send)
             return
         response = await self._respond(scope, receive)
+        self.http_counts.answered(response.status)
         await send_response(send, response)
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
@@ -115,6 +118,7 @@ class ModelApp(ABC):
         if isinstance(error, _MethodRefused):
             return error_response(str(error), 405, request_id=request_id, allow=error.allowed)
         if isinstance(error, RequestError):
+            self.http_counts.refused(error.status)
             wait_s = error.retry_after_s if isinstance(error, TooOften) else None
             said = {"path": error.path, "request_id": request_id}
             return error_response(error.message, error.status, **said, retry_after_s=wait_s)
@@ -176,7 +180,8 @@ class ModelApp(ABC):
                 deadline_s = min(deadline_s, asked.started_s + body.timeout_s)
         else:
             body = PlainBody(content)
-        answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, asked.version))
+        called = Call(asked.started_s, deadline_s, asked.request_id, asked.version, asked.trace())
+        answer = await self.answer(body, called)
         return body.respond(answer)
 
     async def _predict_bulk(self, asked: Asked) -> Response:

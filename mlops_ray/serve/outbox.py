@@ -11,9 +11,9 @@ from mlops_ray.errors import RequestError
 from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.pairing import with_paired_scores
-from mlops_ray.serve.recorder import Handover, Recorder, Served
+from mlops_ray.serve.recorder import Handover, Recorder, Served, Traffic
 
-__all__ = ["Mailbox", "Outbox"]
+__all__ = ["Companion", "Mailbox", "Outbox"]
 
 _log = logging.getLogger(__name__)
 _LABELS_TIMEOUT_S = 10.0
@@ -33,22 +33,45 @@ class Mailbox(Protocol):
         ...
 
 
+class Companion(Protocol):
+    """What begins and ends together with the outbox."""
+
+    def start(self) -> None:
+        """On the running event loop."""
+        ...
+
+    async def close(self) -> None:
+        """Within a few seconds, and without an error."""
+        ...
+
+
 class Outbox:
     """Hands over every `flush_s`; what could not be delivered is kept and offered again under the same name."""
 
-    def __init__(self, mailbox: Mailbox, *, replica: str, flush_s: float, captured: Captured | None = None) -> None:
-        self.recorder = Recorder(replica, captured=captured)
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        *,
+        replica: str,
+        flush_s: float,
+        captured: Captured | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
+        self.recorder = Recorder(replica, captured=captured, traffic=traffic)
         self._mailbox = mailbox
         self._replica = replica
         self._flush_s = flush_s
         self._taken: list[Served] = []
         self._pending: deque[Handover] = deque()
         self._label_batches = 0
+        self.companion: Companion | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to hand over on the running event loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
+        if self.companion is not None:
+            self.companion.start()
 
     async def flush(self) -> None:
         """Hand over everything recorded so far; what fails stays for the next time, in the same batches.
@@ -80,6 +103,8 @@ class Outbox:
             await asyncio.wait_for(self.flush(), _CLOSE_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - the border to another process, and the replica ends in any case
             _log.warning("records of the last seconds are lost: %s", _first_line(error))
+        if self.companion is not None:
+            await self.companion.close()
 
     async def _deliver(self) -> None:
         while self._pending:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.seen_pictures import SeenPictures
 from mlops_ray.spec import Capture
 
-__all__ = ["Handover", "Recorder", "Served"]
+__all__ = ["Handover", "Recorder", "Served", "Traffic"]
 
 _HOUR_S = 3600
 _BULK_ROOM = 0.5
@@ -57,6 +57,8 @@ class Served(msgspec.Struct, frozen=True, gc=False):
     paired_scores: NDArray[np.float64] | None = None
     to_pair: bool = False
     """Whether the champion is to score the rows, too, before the records are handed over."""
+    trace: bytes | None = None
+    """The client's `traceparent`."""
     seen: SeenPictures | None = None
     """In the place of the matrix, where that is made of pictures."""
 
@@ -65,6 +67,13 @@ class Served(msgspec.Struct, frozen=True, gc=False):
         """Memory that it takes, about."""
         size = self.matrix.nbytes + (self.scores.nbytes if self.scores.ndim == 2 else 0)
         return size if self.seen is None else size + self.seen.nbytes
+
+    def without_rows(self) -> "Served":
+        """The same for counting it only: how many rows there are, and nothing in them."""
+        nothing = self.matrix[:0, :0].copy()
+        return msgspec.structs.replace(
+            self, matrix=nothing, scores=np.broadcast_to(np.nan, len(self.scores)), seen=None, paired_scores=None
+        )
 
     def without_pixels(self) -> "Served":
         """The same in a thousandth of the memory."""
@@ -86,6 +95,18 @@ class Handover:
     """Copies of requests that a shadow was not asked for, for the same reason, since then."""
 
 
+class Traffic(Protocol):
+    """Whoever counts what is served."""
+
+    def seen(self, served: Served) -> None:
+        """One request of which no record is kept."""
+        ...
+
+    def let_go(self, batch: Sequence[Served]) -> None:
+        """Requests whose records are on their way."""
+        ...
+
+
 class Recorder:
     """Bounded memory of served requests; what does not fit is dropped and counted, never waited for."""
 
@@ -94,11 +115,13 @@ class Recorder:
         replica: str,
         *,
         captured: Captured | None = None,
+        traffic: Traffic | None = None,
         capacity_rows: int = 200_000,
         capacity_bytes: int = 128 * 2**20,
     ) -> None:
         self._replica = replica
         self._captured = captured or Captured(Capture(), replica)
+        self._traffic = traffic
         self._capacity_rows = capacity_rows
         self._capacity_bytes = capacity_bytes
         self._served: list[Served] = []
@@ -112,6 +135,7 @@ class Recorder:
     def add(self, served: Served) -> None:
         """Remember one request, unless the spec says that none is kept."""
         if not self._captured.enabled:
+            self._unrecorded(served)
             return
         # Bulk requests by version are no part of any rollout: they never take the room of those that are.
         room = _BULK_ROOM if served.assigned == "direct" else 1.0
@@ -121,14 +145,25 @@ class Recorder:
         size = served.matrix.nbytes if served.seen is None and served.scores.ndim == 1 else served.nbytes
         if self._rows + rows > room * self._capacity_rows or size > capacity_bytes:
             self.dropped_rows += rows
+            self._unrecorded(served)
             return
         self._served.append(served)
         self._rows += rows
         self._bytes += size
 
+    def __len__(self) -> int:
+        """Requests remembered now."""
+        return len(self._served)
+
+    def _unrecorded(self, served: Served) -> None:
+        if self._traffic is not None:
+            self._traffic.seen(served)
+
     def take(self) -> list[Served]:
         """Everything remembered so far; the memory is empty afterwards."""
         taken, self._served, self._rows, self._bytes = self._served, [], 0, 0
+        if self._traffic is not None:
+            self._traffic.let_go(taken)
         return taken
 
     def handovers(self, served: Sequence[Served], *, pause: Callable[[], None] = lambda: None) -> list[Handover]:

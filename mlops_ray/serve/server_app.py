@@ -8,10 +8,12 @@ from mlops_ray.errors import RequestError
 from mlops_ray.serve.access import Access
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
 
-__all__ = ["ADMIN", "EXTENSIONS", "App", "ServerApp"]
+__all__ = ["ADMIN", "EXTENSIONS", "METRICS_PATH", "App", "ServerApp"]
 
 ADMIN = "/v2/admin"
 """Where people steer."""
+METRICS_PATH = "/metrics"
+"""Where Prometheus reads."""
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data",)
 """Of the protocol."""
@@ -25,7 +27,7 @@ class ServerApp:
 
     `readiness` tells for each deployed model whether it answers; it may block, and is called on another thread.
     `access` says who may ask; without it anybody may. Health is for load balancers, and needs no key. `admin` answers
-    what comes under `ADMIN`, and asks for keys itself.
+    what comes under `ADMIN`, and `METRICS_PATH`, and asks for keys itself.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class ServerApp:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        if self._admin is not None and f"{scope['path']}/".startswith(f"{ADMIN}/"):
+        if self._admin is not None and f"{scope['path']}/".startswith((f"{ADMIN}/", f"{METRICS_PATH}/")):
             await self._admin(scope, receive, send)
             return
         try:

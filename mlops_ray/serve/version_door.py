@@ -56,6 +56,11 @@ class VersionDoor(ModelApp):
         else:
             await super().__call__(scope, receive, send)
 
+    @property
+    def models(self) -> Sequence[LoadedModel]:
+        """The one version."""
+        return [self._model]
+
     async def reply(self, question: Question) -> Reply:
         """What a message of the front door is answered."""
         return as_reply(await self.predict_many(*requests_of(question)))
@@ -110,6 +115,7 @@ class VersionDoor(ModelApp):
                 queue_ms=predicted.queue_ms,
                 predict_ms=predicted.predict_ms,
                 encoded_by=self._model,
+                trace=call.trace,
                 seen=rows.seen,
             )
         )

@@ -19,6 +19,7 @@ from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import Monitor, Thresholds, Window
 from mlops_ray.spec.retrain import Cause, Guards, Retrain, RetrainData
+from mlops_ray.spec.operational import Operational
 from mlops_ray.spec.rollout import (
     AB,
     Analysis,
@@ -45,7 +46,16 @@ from mlops_ray.spec.search_space import (
     dimension_order,
     grid_points,
 )
-from mlops_ray.spec.serve import Autoscaling, Batching, CanaryAutoscaling, Capture, CapturePolicy, Serve, Validate
+from mlops_ray.spec.serve import (
+    Autoscaling,
+    Batching,
+    CanaryAutoscaling,
+    Capture,
+    CapturePolicy,
+    Serve,
+    Tracing,
+    Validate,
+)
 from mlops_ray.spec.severity import BatchRule, FeatureRule, Severity
 from mlops_ray.spec.source import Csv, Events, FileFormat, Sql, is_sql
 from mlops_ray.spec.template import spec_template
@@ -109,6 +119,7 @@ __all__ = [
     "Metric",
     "ModelSpec",
     "Monitor",
+    "Operational",
     "Outcome",
     "OutcomeKind",
     "PagerDutySink",
@@ -131,6 +142,7 @@ __all__ = [
     "Strategy",
     "Task",
     "Thresholds",
+    "Tracing",
     "Train",
     "Validate",
     "WebhookSink",

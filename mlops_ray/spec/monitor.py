@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from mlops_ray.spec.labels import Labels
+from mlops_ray.spec.operational import Operational
 from mlops_ray.spec.section import Section
 
 __all__ = ["Monitor", "Thresholds", "Window"]
@@ -49,4 +50,5 @@ class Monitor(Section):
     features: tuple[str, ...] | None = Field(None, description="features to watch; all by default")
     thresholds: Thresholds = Thresholds()
     labels: Labels = Labels()
+    operational: Operational = Operational()
     flush_s: float = Field(2.0, gt=0, le=60, description="how often a replica hands over what it served")

@@ -62,6 +62,14 @@ class Capture(Section):
     )
 
 
+class Tracing(Section):
+    """OpenTelemetry traces, sent to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names on the nodes."""
+
+    sample: float = Field(
+        0.0, ge=0, le=1, description="share of requests to trace; above 0 also all whose client traces them. 0: none"
+    )
+
+
 class Serve(Section):
     """How a model version is hosted."""
 
@@ -71,6 +79,7 @@ class Serve(Section):
     canary_autoscaling: CanaryAutoscaling = CanaryAutoscaling()
     batching: Batching = Batching()
     capture: Capture = Capture()
+    tracing: Tracing = Tracing()
     validation: Annotated[Validate, BeforeValidator(_without_yaml_booleans, json_schema_input_type=Validate)] = Field(
         "warn",
         description="a request that breaks a rule of its features is answered and warned (warn), answered 422 (reject; "

@@ -19,8 +19,8 @@ from mlops_ray.store.records import ApiKeyRecord
 
 __all__ = ["ROLES", "Role", "is_loopback", "issue_key", "key_id", "keys_required", "opens"]
 
-Role = Literal["infer", "label", "admin"]
-ROLES: tuple[Role, ...] = ("infer", "label", "admin")
+Role = Literal["infer", "label", "metrics", "admin"]
+ROLES: tuple[Role, ...] = ("infer", "label", "metrics", "admin")
 """What a key may be for; admin implies the others."""
 
 _SECRET_BYTES = 32

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from mlops_ray.errors import NotFoundError
 from mlops_ray.rollout import Phase
@@ -24,7 +24,7 @@ from mlops_ray.store.records import (
     Stage,
     TriggerRecord,
 )
-from mlops_ray.store.schema import DELIVERIES, TABLE_OF
+from mlops_ray.store.schema import AUDIT_HEAD, DELIVERIES, TABLE_OF
 
 __all__ = ["Reads"]
 
@@ -187,6 +187,19 @@ class Reads(ABC):
     def loop(self, model: str) -> LoopRecord | None:
         """What people said about the retraining of a model, None if nothing."""
         return self._one(LoopRecord, model=model)
+
+    def tally(self, kind: type[Any], *columns: str, model: str) -> dict[tuple[str, ...], int]:
+        """How many records of a model there are, by their values in these columns."""
+        table = TABLE_OF[kind]
+        chosen = [table.c[name] for name in columns]
+        query = select(*chosen, func.count()).where(table.c.model == model).group_by(*chosen)
+        with self._reading() as connection:
+            return {tuple(str(value) for value in row[:-1]): row[-1] for row in connection.execute(query)}
+
+    def audit_length(self) -> int:
+        """Events in the audit chain, by its head."""
+        with self._reading() as connection:
+            return connection.execute(select(AUDIT_HEAD.c.events)).scalar() or 0
 
     def _one(self, kind: type[Record], **equal: Any) -> Record | None:
         found = self._all(kind, order=(), **equal)
