@@ -2,6 +2,8 @@
 
 from mlops_ray.model.bundle import Bundle, Manifest, publish_bundle, write_bundle
 from mlops_ray.model.encoding import encode, encode_pieces
+from mlops_ray.model.explain import explainer_of, load_explainer, why_not
+from mlops_ray.model.explanation import Explainer, Explanation
 from mlops_ray.model.load import load_bundle, read_probe
 from mlops_ray.model.predictor import Predictor
 from mlops_ray.model.probe import PROBE_ROWS, Probe, build_probe
@@ -11,6 +13,8 @@ from mlops_ray.model.trained import Flavor, TrainedModel
 __all__ = [
     "PROBE_ROWS",
     "Bundle",
+    "Explainer",
+    "Explanation",
     "Flavor",
     "InputColumn",
     "Manifest",
@@ -21,9 +25,12 @@ __all__ = [
     "build_probe",
     "encode",
     "encode_pieces",
+    "explainer_of",
     "load_bundle",
+    "load_explainer",
     "publish_bundle",
     "read_probe",
     "signature_of",
+    "why_not",
     "write_bundle",
 ]

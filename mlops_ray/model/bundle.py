@@ -67,6 +67,8 @@ class Bundle:
     reference: ReferenceProfile
     predictor: Predictor
     uri: str
+    folder: Path | None = None
+    """Where its files lie on this machine, checked."""
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predictions of an encoded matrix (rows, width), checked: (rows,), or (rows, classes) of a multiclass model.

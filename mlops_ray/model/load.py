@@ -54,6 +54,7 @@ def load_bundle(
         reference=_reference(local, uri),
         predictor=load_predictor(manifest.flavor, local, signature=signature, device=device, threads=threads),
         uri=uri,
+        folder=local,
     )
 
 

@@ -174,6 +174,10 @@ class FrontDoor(ModelApp):
         others = {model.version: model.signature for model in self._warm.held if model is not champion}
         return {champion.version: champion.signature, **others}
 
+    def loaded(self, version: int | None) -> LoadedModel | None:
+        """See `ModelApp.loaded`."""
+        return self._state.champion if version is None else self._warm.get(version)
+
     async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request; see `ModelApp.answer`."""
         if call.version is not None:

@@ -2,6 +2,7 @@
 
 from mlops_ray.spec.alerts import AlertSink, LogSink, WebhookSink
 from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
+from mlops_ray.spec.explain import Attribution, Explain, ReportedKind, Reports
 from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
@@ -59,6 +60,7 @@ __all__ = [
     "AlertSink",
     "Analysis",
     "Approval",
+    "Attribution",
     "Autoscaling",
     "Bake",
     "BatchRule",
@@ -74,6 +76,7 @@ __all__ = [
     "Decay",
     "Distribution",
     "Events",
+    "Explain",
     "Feature",
     "FeatureRule",
     "FeatureType",
@@ -96,6 +99,8 @@ __all__ = [
     "Predictions",
     "PromQL",
     "Range",
+    "ReportedKind",
+    "Reports",
     "Resources",
     "Retrain",
     "Rollout",

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mlops_ray.spec.explain import Attribution, Reports
 from mlops_ray.spec.labels import Labels
 from mlops_ray.spec.section import Section
 
@@ -49,4 +50,6 @@ class Monitor(Section):
     features: tuple[str, ...] | None = Field(None, description="features to watch; all by default")
     thresholds: Thresholds = Thresholds()
     labels: Labels = Labels()
+    attribution: Attribution = Attribution()
+    reports: Reports = Reports()
     flush_s: float = Field(2.0, gt=0, le=60, description="how often a replica hands over what it served")
