@@ -10,12 +10,16 @@ from mlops_ray.errors import ModelError
 from mlops_ray.model.bundle import Bundle
 from mlops_ray.model.explanation import Explainer
 from mlops_ray.model.load import load_bundle, read_probe
+from mlops_ray.model.predictor import Predictor
 from mlops_ray.model.sampling_explainer import SamplingExplainer
+from mlops_ray.model.signature import Signature
 
-__all__ = ["explainer_of", "load_explainer", "why_not"]
+__all__ = ["CHEAP_METHODS", "explainer_for", "explainer_of", "load_explainer", "why_not"]
 
 Matrix = NDArray[np.float64]
 
+CHEAP_METHODS = ("tree_shap", "linear")
+"""Exact ones that take at most some milliseconds a row."""
 _BACKGROUND_ROWS = 1000
 _CHECKED_ROWS = 8
 
@@ -40,51 +44,64 @@ def explainer_of(bundle: Bundle, background: Matrix | None, *, max_predictions: 
     Raises:
         ModelError: the model cannot be explained; it says why.
     """
-    reason = why_not(bundle)
+    if background is None or not len(background):
+        background = rebuilt_rows(bundle.reference, _BACKGROUND_ROWS, seed=0)[:, : len(bundle.signature.inputs)]
+    return explainer_for(
+        bundle.manifest.flavor, bundle.predictor, bundle.signature, background, max_predictions=max_predictions
+    )
+
+
+def explainer_for(
+    flavor: str, predictor: Predictor, signature: Signature, background: Matrix, *, max_predictions: int = 2000
+) -> Explainer:
+    """The explainer of a model that is no bundle yet; see `explainer_of`."""
+    reason = why_not(signature)
     if reason is not None:
         raise ModelError(reason)
-    signature = bundle.signature
-    if background is None or not len(background):
-        background = rebuilt_rows(bundle.reference, _BACKGROUND_ROWS, seed=0)[:, : signature.width]
-    found = _of_flavor(bundle, background)
-    return found or SamplingExplainer(bundle.predict, signature, background, max_predictions=max_predictions)
+    found = _of_flavor(flavor, predictor, signature, background)
+    return found or SamplingExplainer(
+        lambda rows: np.asarray(predictor.predict(rows), dtype=np.float64),
+        signature,
+        background,
+        max_predictions=max_predictions,
+    )
 
 
-def why_not(bundle: Bundle) -> str | None:
+def why_not(signature: Signature) -> str | None:
     """Why a model has no explanations; None where it has."""
-    if bundle.signature.image is None:
+    if signature.image is None:
         return None
     return "a model of pictures has no explanation by features: no contribution of single pixels says why it answers"
 
 
-def _of_flavor(bundle: Bundle, background: Matrix) -> Explainer | None:
+def _of_flavor(flavor: str, predictor: Predictor, signature: Signature, background: Matrix) -> Explainer | None:
     # each flavor's library is imported only where a model of that flavor is loaded
-    if bundle.manifest.flavor == "lightgbm":
+    if flavor == "lightgbm":
         from mlops_ray.model.lightgbm_predictor import LightGBMPredictor
         from mlops_ray.model.tree_explainer import TreeExplainer
 
-        assert isinstance(bundle.predictor, LightGBMPredictor)
-        trees = TreeExplainer(bundle.predictor.booster, bundle.signature)
+        assert isinstance(predictor, LightGBMPredictor)
+        trees = TreeExplainer(predictor.booster, signature)
         return trees if trees.adds_up(background[:_CHECKED_ROWS]) else None
-    if bundle.manifest.flavor == "torch":
-        return _of_net(bundle, background)
-    if bundle.manifest.flavor == "sklearn":
+    if flavor == "torch":
+        return _of_net(predictor, signature, background)
+    if flavor == "sklearn":
         from mlops_ray.model.linear_explainer import LinearExplainer
         from mlops_ray.model.sklearn_predictor import SklearnPredictor
 
-        assert isinstance(bundle.predictor, SklearnPredictor)
-        return LinearExplainer.of(bundle.predictor.estimator, bundle.signature, background, bundle.predict)
+        assert isinstance(predictor, SklearnPredictor)
+        return LinearExplainer.of(predictor.estimator, signature, background, predictor.predict)
     return None
 
 
-def _of_net(bundle: Bundle, background: Matrix) -> Explainer | None:
+def _of_net(predictor: Predictor, signature: Signature, background: Matrix) -> Explainer | None:
     from mlops_ray.model.gradient_explainer import GradientExplainer, typical_row
     from mlops_ray.model.torch_predictor import TorchPredictor
 
-    assert isinstance(bundle.predictor, TorchPredictor)
-    start = typical_row(bundle.signature, background)
+    assert isinstance(predictor, TorchPredictor)
+    start = typical_row(signature, background)
     try:
-        bundle.predictor.gradients(start[None, :], 0 if bundle.signature.classes else None)
+        predictor.gradients(start[None, :], 0 if signature.classes else None)
     except RuntimeError:  # a graph without derivatives
         return None
-    return GradientExplainer(bundle.predictor, bundle.signature, start)
+    return GradientExplainer(predictor, signature, start)

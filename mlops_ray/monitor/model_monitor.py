@@ -11,6 +11,8 @@ from mlops_ray.alerting import Dispatcher, Sink, sinks_for
 from mlops_ray.drift import Profile
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
+from mlops_ray.monitor.attribution import AttributionJudge
+from mlops_ray.monitor.attribution_task import AttributionTasks, RayAttribution
 from mlops_ray.monitor.comparison import UnitTotals
 from mlops_ray.monitor.deliveries import Deliveries, Reading
 from mlops_ray.monitor.drift_judge import DriftJudge
@@ -40,6 +42,7 @@ class _Champion:
     panes: Panes
     drift: DriftJudge
     labels: LabelJudge
+    attribution: AttributionJudge
 
 
 class ModelMonitor:
@@ -49,11 +52,19 @@ class ModelMonitor:
     """
 
     def __init__(
-        self, spec: ModelSpec, workspace: Workspace, store: Store, *, now_s: float, sinks: Sequence[Sink] | None = None
+        self,
+        spec: ModelSpec,
+        workspace: Workspace,
+        store: Store,
+        *,
+        now_s: float,
+        sinks: Sequence[Sink] | None = None,
+        attribution: AttributionTasks | None = None,
     ) -> None:
         self._spec = spec
+        self._attribution = attribution or RayAttribution()
         self._store = store
-        lake = Lake(workspace.lake)
+        self._lake, lake = workspace.lake, Lake(workspace.lake)
         self._log = RecordLog(lake, spec.name)
         self._dispatcher = Dispatcher(sinks_for(spec.alerts) if sinks is None else sinks)
         self._book = AlertBook(spec.name, store, self._dispatcher)
@@ -84,6 +95,9 @@ class ModelMonitor:
             panes,
             DriftJudge(self._spec, self._book, watched),
             LabelJudge(self._spec, self._book, self._log, watched),
+            AttributionJudge(
+                self._spec, self._book, champion, lake=self._lake, tasks=self._attribution, now_s=self._judged_s
+            ),
         )
         self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
 
@@ -138,6 +152,11 @@ class ModelMonitor:
         self._champion.drift.judge(self._champion.panes.window(now_s), now_s)
         return self._champion.labels
 
+    def look_at_attribution(self, now_s: float) -> None:
+        """See whether the champion reasons with the features that it did, when it is time; never waits."""
+        if self._spec.monitor.enabled and self._champion is not None:
+            self._champion.attribution.tick(now_s)
+
     def weigh(self, judge: LabelJudge, seen: Performance, now_s: float) -> None:
         """Let a judge take in what it measured, unless another version is champion since."""
         if self._champion is not None and self._champion.labels is judge:
@@ -149,7 +168,8 @@ class ModelMonitor:
         if self._champion is None:
             return status | {"report": None, "alerted_features": [], "performance": None}
         version = self._champion.watched.version
-        return status | {"version": version, **self._champion.drift.status(), **self._champion.labels.status()}
+        judges = (self._champion.drift, self._champion.labels, self._champion.attribution)
+        return status | {"version": version} | {key: value for judge in judges for key, value in judge.status().items()}
 
     def close(self) -> None:
         """Deliver what is still on its way."""

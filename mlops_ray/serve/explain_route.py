@@ -44,7 +44,7 @@ async def explain_response(
     limits = explaining.limits
     if not limits.enabled:
         raise RequestError(f"explanations of model {name!r} are off (serve.explain.enabled)", status=404)
-    reason = "no version is in memory to be explained" if model is None else why_not(model.bundle)
+    reason = "no version is in memory to be explained" if model is None else why_not(model.signature)
     if model is None or reason is not None:
         raise RequestError(str(reason), status=501)
     until_s = asked.deadline_s(limits.deadline_ms)
