@@ -95,9 +95,7 @@ class ModelMonitor:
             panes,
             DriftJudge(self._spec, self._book, watched),
             LabelJudge(self._spec, self._book, self._log, watched),
-            AttributionJudge(
-                self._spec, self._book, champion, lake=self._lake, tasks=self._attribution, now_s=self._judged_s
-            ),
+            AttributionJudge(self._spec, self._book, champion, lake=self._lake, tasks=self._attribution, now_s=now_s),
         )
         self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
 
