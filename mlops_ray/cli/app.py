@@ -15,7 +15,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _module in ("cluster", "project", "data", "dataset", "watch", "model", "delivery", "rollout", "insight", "key"):
+for _module in (
+    "cluster",
+    "project",
+    "data",
+    "dataset",
+    "watch",
+    "model",
+    "delivery",
+    "rollout",
+    "insight",
+    "report",
+    "key",
+):
     import_module(f"mlops_ray.cli.{_module}_commands").add_to(app)
 
 

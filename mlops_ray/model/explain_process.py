@@ -1,7 +1,7 @@
 """A process that explains: started by whoever wants no explanation to share its own time, memory or lock.
 
-`python -m mlops_ray.model.explain_process FD` answers messages on the socket FD, in order, until its other end is
-closed; it has the lowest priority there is.
+`main` answers messages on the socket whose number is the first argument, in order, until its other end is closed; it
+takes the lowest priority there is. (Not as `python -m`, where this module would be there twice, and its messages too.)
 """
 
 import os
@@ -17,7 +17,7 @@ from mlops_ray.model.bundle import Bundle
 from mlops_ray.model.explain import load_explainer
 from mlops_ray.model.explanation import Explainer, Explanation
 
-__all__ = ["Ask", "Explained", "Load", "Loaded", "answer"]
+__all__ = ["Ask", "Explained", "Load", "Loaded", "answer", "main"]
 
 _LOWEST_PRIORITY = 19
 
@@ -93,6 +93,7 @@ def _outcome(held: _Held, message: Load | Ask) -> Loaded | Explained | MlopsRayE
         return PredictionError(f"it cannot be explained: {type(error).__name__}: {error}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Answer on the socket that the command line names."""
     os.nice(_LOWEST_PRIORITY)
     answer(Connection(int(sys.argv[1])))

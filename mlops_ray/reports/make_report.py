@@ -1,6 +1,7 @@
 """Makes one report: reads the window, compares it with the training, writes it to the lake and shows it to MLflow."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlops_ray.tracking import Tracking
 
 __all__ = ["make_report"]
 
+_log = logging.getLogger(__name__)
 _MIN_ROWS = 50
 _SEED = 11
 
@@ -37,7 +39,7 @@ def make_report(order: ReportOrder) -> ReportResult:
     if not lake.exists(f"{order.folder}/{JSON}"):
         _write(order, lake)
     summary = json.loads(lake.read_bytes(f"{order.folder}/{JSON}"))["summary"]
-    problem = _log(order, lake)
+    problem = _show(order, lake)
     return ReportResult(lake.uri_of(f"{order.folder}/{HTML}"), summary, not problem, problem)
 
 
@@ -59,7 +61,12 @@ def _write(order: ReportOrder, lake: Lake) -> None:
     frames = frames_of(signature, reference, served, not_kept=not_kept(served.schema), seed=_SEED)
     labels = log.labels(order.since_s)
     labels = labels.filter(pc.is_finite(labels["label"])) if labels.num_rows else labels
-    quality = quality_page(signature, labelled_frame(signature, served, labels)) if labels.num_rows else None
+    quality = None
+    try:
+        if labels.num_rows:
+            quality = quality_page(signature, labelled_frame(signature, served, labels))
+    except Exception as error:  # noqa: BLE001 - Evidently trips over odd outcomes; the page on drift is there without
+        _log.warning("report %s has no page on quality: %s: %s", order.name, type(error).__name__, error)
     html, found = drift_page(order, frames, labelled=quality is not None)
     summary = {
         "rows": len(frames.current),
@@ -88,7 +95,7 @@ def _drifted(found: Mapping[str, Any]) -> list[str]:
     return columns
 
 
-def _log(order: ReportOrder, lake: Lake) -> str:
+def _show(order: ReportOrder, lake: Lake) -> str:
     """Keep the report with the run of the version's training; why not, where MLflow is away or has no such run."""
     tracking = Tracking(order.tracking, artifacts=f"{order.lake.rstrip('/')}/mlflow")
     with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:

@@ -50,12 +50,16 @@ def quality_page(signature: Signature, rows: pd.DataFrame) -> str | None:
     from evidently.presets import ClassificationPreset, RegressionPreset
 
     preset = RegressionPreset() if signature.task == "regression" else ClassificationPreset()
+    labels = sorted({*map(str, rows[TARGET]), *map(str, rows[PREDICTION])})
     if signature.task == "regression":
         columns = [TARGET, PREDICTION]
         known = DataDefinition(numerical_columns=columns, regression=[Regression(target=TARGET, prediction=PREDICTION)])
     elif signature.task == "binary":
         binary = BinaryClassification(target=TARGET, prediction_probas=PREDICTION, pos_label=1)
         known = DataDefinition(numerical_columns=[PREDICTION], categorical_columns=[TARGET], classification=[binary])
+    elif len(labels) == 2:  # Evidently takes two classes for a binary task, whatever it is told
+        two = BinaryClassification(target=TARGET, prediction_labels=PREDICTION, pos_label=labels[1])
+        known = DataDefinition(categorical_columns=[TARGET, PREDICTION], classification=[two])
     else:
         several = MulticlassClassification(target=TARGET, prediction_labels=PREDICTION)
         known = DataDefinition(categorical_columns=[TARGET, PREDICTION], classification=[several])
@@ -80,8 +84,8 @@ def _head(order: ReportOrder, frames: Frames, *, labelled: bool) -> str:
         ]
     lines += [
         f"current: {len(frames.current):,} served rows, a uniform sample; reference: {len(frames.reference):,} rows "
-        "made from the counts of the training, so that its distributions are exact and its columns independent. Evidently's "
-        "own tests and thresholds are below; the alert has its own.",
+        "made from the counts of the training, so that its distributions are exact and its columns independent. "
+        "Evidently's own tests and thresholds are below; the alert has its own.",
         *(f"left out: {escape(name)}, {escape(why)}" for name, why in frames.left_out.items()),
         f"<a href='{QUALITY}'>Quality on labelled rows</a>" if labelled else "",
     ]

@@ -17,6 +17,7 @@ from mlops_ray.model.explain_process import Ask, Explained, Load
 __all__ = ["ExplainChild"]
 
 _log = logging.getLogger(__name__)
+_MAIN = "from mlops_ray.model.explain_process import main; main()"
 _END_S = 5.0
 
 
@@ -31,7 +32,7 @@ class ExplainChild:
         with other:
             # what this process can import, the other has to: the model may be of a class of the user's
             paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-            command = [sys.executable, "-m", "mlops_ray.model.explain_process", str(other.fileno())]
+            command = [sys.executable, "-c", _MAIN, str(other.fileno())]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(),), env={**os.environ, **paths}
             )
