@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+import weakref
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ class ExplainChild:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(),), env={**os.environ, **paths}
             )
+        self._end = weakref.finalize(self, _end, self._link, self._process)
         self._link.send(wanted)
 
     @property
@@ -65,13 +68,8 @@ class ExplainChild:
         return explained
 
     def close(self) -> None:
-        """End the process."""
-        self._link.close()
-        self._process.kill()
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            _log.warning("process %d, which explains, does not end", self._process.pid)
+        """End the process; it ends as well when this is let go."""
+        self._end()
 
     @property
     def alive(self) -> bool:
@@ -87,3 +85,12 @@ class ExplainChild:
         if isinstance(outcome, MlopsRayError):
             raise outcome
         return outcome
+
+
+def _end(link: Connection, process: subprocess.Popen[bytes]) -> None:
+    link.close()
+    process.kill()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        _log.warning("process %d, which explains, does not end", process.pid)

@@ -174,7 +174,7 @@ def net_of(signature: Signature, matrix: Matrix, labels: Matrix) -> TorchPredict
 def test_contributions_of_a_net_add_up_with_categories_and_missing_values(signature: Signature) -> None:
     matrix = sample(60) if signature is SIGNATURE else np.random.default_rng(1).normal(size=(60, 3))
     matrix[1, 1] = np.nan
-    predictor = net_of(signature, matrix, np.arange(60) % max(2, len(signature.classes)) * 1.0)
+    predictor = net_of(signature, matrix, np.arange(60.0) % max(2, len(signature.classes)))
     explainer = explainer_for("torch", predictor, signature, matrix)
     found = explainer.explain(matrix)
     assert found.method == "integrated_gradients"
@@ -184,7 +184,7 @@ def test_contributions_of_a_net_add_up_with_categories_and_missing_values(signat
 
 def test_the_gradients_of_an_exported_net_are_those_of_finite_differences() -> None:
     matrix = np.random.default_rng(1).normal(size=(6, 3))
-    predictor = net_of(CLASSES, matrix, np.arange(6) % 3 * 1.0)
+    predictor = net_of(CLASSES, matrix, np.arange(6.0) % 3)
     step = 1e-3
     for i in range(3):
         up, down = matrix.copy(), matrix.copy()

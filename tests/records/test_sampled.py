@@ -10,6 +10,7 @@ from mlops_ray.records import RecordLog, not_kept, sampled, served_schema
 from tests.monitor.samples import FEATURES, served
 
 NOW_S = 1_700_000_000.0
+ROWS: list[dict[str, Any]] = [{} for _ in range(50)]
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_only_what_the_version_answered_as_champion_in_that_time_is_in_it(log: R
 
 def test_as_many_rows_as_wanted_the_same_each_time_and_every_row_alike(log: RecordLog) -> None:
     for name in range(40):
-        keep(log, f"file{name}", *[{}] * 50)
+        keep(log, f"file{name}", *ROWS[:50])
     found = of(log, 200)
     assert found.num_rows == 200
     assert found["request_id"].to_pylist() == of(log, 200)["request_id"].to_pylist()
@@ -55,8 +56,8 @@ def test_as_many_rows_as_wanted_the_same_each_time_and_every_row_alike(log: Reco
 
 
 def test_fewer_rows_than_wanted_are_all_of_them(log: RecordLog) -> None:
-    keep(log, "a", *[{}] * 5)
-    keep(log, "b", *[{}] * 7)
+    keep(log, "a", *ROWS[:5])
+    keep(log, "b", *ROWS[:7])
     assert of(log, 100).num_rows == 12
     assert of(RecordLog(Lake(str(log._lake.root)), "other")).num_rows == 0
 
