@@ -20,7 +20,7 @@ LAYERS = (
     {"spec"},
     {"rollout", "drift", "evaluation", "lake", "pixels"},
     {"data", "model", "tracking", "store", "alerting", "records", "prometheus", "telemetry", "ci"},
-    {"train", "serve", "monitor"},
+    {"train", "serve", "monitor", "reports"},
     {"control"},
     {"demo"},
     {"cli", "benchmarks"},

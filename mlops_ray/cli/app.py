@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_GROUPS = "cluster project data dataset watch model delivery rollout insight key alert loop ops check ci"
+_GROUPS = "cluster project data dataset watch model delivery rollout insight key alert loop ops check ci report"
 
 for _module in _GROUPS.split():
     import_module(f"mlops_ray.cli.{_module}_commands").add_to(app)

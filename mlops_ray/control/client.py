@@ -36,6 +36,11 @@ class ModelClient:
         path = "predict" if version is None else f"versions/{version}/predict"
         return self._post(path, {"records": list(records)})
 
+    def explain(self, records: Sequence[Mapping[str, Any]], *, version: int | None = None) -> dict[str, Any]:
+        """The answer of `/explain` to plain records; same errors as `predict`."""
+        path = "explain" if version is None else f"versions/{version}/explain"
+        return self._post(path, {"records": list(records)})
+
     def send_labels(self, labels: Sequence[Mapping[str, Any]]) -> int:
         """How many outcomes were kept; same errors as `predict`."""
         return int(self._post("labels", {"labels": list(labels)})["kept"])

@@ -22,6 +22,7 @@ from mlops_ray.errors import ConflictError
 from mlops_ray.lake import Lake
 from mlops_ray.monitor import Cursor, ensure_drift_actor
 from mlops_ray.prometheus import Prometheus
+from mlops_ray.reports import ReportDesk
 from mlops_ray.rollout import Block, Stratum
 from mlops_ray.serve import RayHosting
 from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, ModelSpec, Workspace
@@ -35,6 +36,7 @@ _TICK_S = 0.5
 _EVIDENCE_TIMEOUT_S = 5.0
 _ALIASES_EVERY_S = 5.0
 _POSTMORTEMS_EVERY_S = 2.0
+_REPORTS_EVERY_S = 2.0
 _WATCH_EVERY_S = 5.0
 _LEASE_EVERY_S = 3.0
 _HANGS_S = 90.0
@@ -95,8 +97,10 @@ class ControlLoop:
         )
         aliases = _Aliases(self._workspace, self._store)
         postmortems = PostMortems(self._workspace, self._store, clock=time.time)
+        reports = ReportDesk(self._workspace, self._store, clock=time.time)
         others = (
             Repeating("lease", self._renew, every_s=_LEASE_EVERY_S),
+            Repeating("reports", reports.tick, every_s=_REPORTS_EVERY_S),
             Repeating("postmortems", postmortems.tick, every_s=_POSTMORTEMS_EVERY_S),
             Repeating("aliases", aliases.tick, every_s=_ALIASES_EVERY_S),
             Repeating("watchdog", self._watch, every_s=_WATCH_EVERY_S),

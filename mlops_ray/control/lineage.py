@@ -15,7 +15,7 @@ from mlops_ray.records import RecordLog
 from mlops_ray.spec import ModelSpec, Workspace, without_password
 from mlops_ray.store import Store
 
-__all__ = ["lineage_of", "lineage_text"]
+__all__ = ["find_request", "lineage_of", "lineage_text"]
 
 
 def lineage_of(store: Store, workspace: Workspace, request_id: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def lineage_of(store: Store, workspace: Workspace, request_id: str) -> dict[str,
     Raises:
         NotFoundError: no model recorded a request of that id.
     """
-    record = _find(store, workspace, request_id)
+    record = find_request(store, workspace, request_id)
     model = record.pop("model")
     version = store.model_version(model, record["version"])
     if record.get("confidence") is not None:
@@ -83,7 +83,12 @@ def lineage_text(content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _find(store: Store, workspace: Workspace, request_id: str) -> dict[str, Any]:
+def find_request(store: Store, workspace: Workspace, request_id: str) -> dict[str, Any]:
+    """The record of a request, with the `model` it was sent to.
+
+    Raises:
+        NotFoundError: no model recorded it.
+    """
     lake = Lake(workspace.lake)
     models = store.models()
     for model in models:

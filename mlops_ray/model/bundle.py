@@ -4,6 +4,7 @@
     signature.json   what the model takes
     reference.json   what its training data and predictions looked like
     card.md          for people
+    attribution.json how much each feature moved its answers in training; not in every bundle
     probe.arrow      rows with the trainer's own predictions; not in every bundle
     ...              the model's own files
 
@@ -20,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.drift import ReferenceProfile
+from mlops_ray.drift import AttributionReference, ReferenceProfile
 from mlops_ray.errors import ModelError, PredictionError
 from mlops_ray.lake import Lake
 from mlops_ray.model.predictor import Predictor
@@ -28,10 +29,11 @@ from mlops_ray.model.probe import PROBE_FILE, Probe
 from mlops_ray.model.signature import Signature
 from mlops_ray.model.trained import Flavor, TrainedModel
 
-__all__ = ["MANIFEST", "Bundle", "Manifest", "publish_bundle", "write_bundle"]
+__all__ = ["ATTRIBUTION_FILE", "MANIFEST", "Bundle", "Manifest", "publish_bundle", "write_bundle"]
 
 MANIFEST = "manifest.json"
-_OWN_FILES = (MANIFEST, "signature.json", "reference.json", "card.md", PROBE_FILE)
+ATTRIBUTION_FILE = "attribution.json"
+_OWN_FILES = (MANIFEST, "signature.json", "reference.json", "card.md", ATTRIBUTION_FILE, PROBE_FILE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Bundle:
     reference: ReferenceProfile
     predictor: Predictor
     uri: str
+    folder: Path | None = None
+    """Where its files lie on this machine, checked."""
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predictions of an encoded matrix (rows, width), checked: (rows,), or (rows, classes) of a multiclass model.
@@ -100,6 +104,7 @@ def write_bundle(
     reference: ReferenceProfile,
     card: str,
     probe: Probe | None = None,
+    attribution: AttributionReference | None = None,
 ) -> Manifest:
     """Write the bundle into `folder`, which is made when it is not there.
 
@@ -116,6 +121,8 @@ def write_bundle(
     }
     if probe is not None:
         files[PROBE_FILE] = probe.to_bytes()
+    if attribution is not None:
+        files[ATTRIBUTION_FILE] = attribution.to_json().encode()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     manifest = Manifest(flavor=model.flavor, digest=digest_of(model.flavor, digests), files=digests)
     for name, content in files.items():

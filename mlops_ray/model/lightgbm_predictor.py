@@ -43,6 +43,11 @@ class LightGBMPredictor:
         except (OSError, UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
             raise ModelError(f"{MODEL_FILE}: not a LightGBM model ({error})") from error
 
+    @property
+    def booster(self) -> lightgbm.Booster:
+        """The model itself."""
+        return self._booster
+
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predictions of the rows; equal to `Booster.predict`.
 

@@ -9,15 +9,15 @@ import uuid
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from mlops_ray.drift import ReferenceProfile
+from mlops_ray.drift import AttributionReference, ReferenceProfile
 from mlops_ray.errors import ModelError, SourceError, ValidationError
 from mlops_ray.lake import Lake
-from mlops_ray.model.bundle import MANIFEST, Bundle, Manifest, digest_of
+from mlops_ray.model.bundle import ATTRIBUTION_FILE, MANIFEST, Bundle, Manifest, digest_of
 from mlops_ray.model.predictor import load_predictor
 from mlops_ray.model.probe import PROBE_FILE, Probe
 from mlops_ray.model.signature import Signature
 
-__all__ = ["load_bundle", "read_probe"]
+__all__ = ["load_bundle", "read_attribution", "read_probe"]
 
 _DIGEST12 = 12
 
@@ -54,6 +54,7 @@ def load_bundle(
         reference=_reference(local, uri),
         predictor=load_predictor(manifest.flavor, local, signature=signature, device=device, threads=threads),
         uri=uri,
+        folder=local,
     )
 
 
@@ -68,6 +69,18 @@ def read_probe(uri: str) -> Probe | None:
         return None
     signature = Signature.from_json(json.loads(_checked_file(uri, "signature.json", manifest)))
     return Probe.from_bytes(_checked_file(uri, PROBE_FILE, manifest), signature)
+
+
+def read_attribution(uri: str) -> AttributionReference | None:
+    """How the model of the bundle at `uri` reasoned in training; None where the bundle does not say.
+
+    Raises:
+        ModelError: there is no bundle, or the file is missing or damaged.
+    """
+    manifest = _manifest(uri)
+    if ATTRIBUTION_FILE not in manifest.files:
+        return None
+    return AttributionReference.from_json(_checked_file(uri, ATTRIBUTION_FILE, manifest))
 
 
 def _checked_file(uri: str, name: str, manifest: Manifest) -> bytes:

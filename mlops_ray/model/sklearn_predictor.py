@@ -46,6 +46,11 @@ class SklearnPredictor:
             raise ModelError(f"{ESTIMATOR_FILE}: expected a scikit-learn estimator, found {type(estimator).__name__}")
         return cls(estimator, signature, threads=threads)
 
+    @property
+    def estimator(self) -> Any:
+        """The model itself."""
+        return self._estimator
+
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predictions of the rows.
 

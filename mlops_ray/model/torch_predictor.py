@@ -42,7 +42,7 @@ class TorchPredictor:
             program = torch.export.passes.move_to_device_pass(program, device)
         self._device = torch.device(device)
         self._autocast = autocast
-        module = _without_checks(program)
+        self._module = module = _without_checks(program)
         scripted = _scripted(module, self._inputs) if device == "cpu" and autocast is None else None
         self._forward: _Forward = scripted or module.forward
 
@@ -75,6 +75,20 @@ class TorchPredictor:
         with torch.inference_mode(), self._precision():
             answer: NDArray[np.float64] = self._forward(rows).to("cpu", torch.float64).numpy()
         return answer
+
+    def gradients(self, matrix: NDArray[np.float64], place: int | None) -> NDArray[np.float64]:
+        """(rows, inputs): the derivative of each row's answer, or of that of class `place`, by its own inputs.
+
+        Raises:
+            RuntimeError: the graph has no derivative.
+        """
+        rows = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64)).to(self._device).requires_grad_()
+        with torch.enable_grad():
+            answers = self._module(rows)
+            total = (answers if place is None else answers[:, place]).sum()
+            (slopes,) = torch.autograd.grad(total, rows)
+        found: NDArray[np.float64] = slopes.to("cpu", torch.float64).numpy()
+        return found
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._autocast is None:

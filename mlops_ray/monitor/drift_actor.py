@@ -147,6 +147,7 @@ class DriftWatch:
         """Read what the evidence of a rollout lacks after a restart, and join labels that came."""
         with self._lock:
             monitor = self._monitor(name)
+            monitor.look_at_attribution(time.time())
             reading, joining = monitor.reading(), monitor.joining(time.time())
         if reading is not None:
             ledger = reading.ledger()

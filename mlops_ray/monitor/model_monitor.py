@@ -12,6 +12,8 @@ from mlops_ray.drift import Profile
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.alert_outbox import AlertOutbox
+from mlops_ray.monitor.attribution import AttributionJudge
+from mlops_ray.monitor.attribution_task import AttributionTasks, RayAttribution
 from mlops_ray.monitor.comparison import UnitTotals
 from mlops_ray.monitor.courier import Courier
 from mlops_ray.monitor.deliveries import Deliveries, Reading
@@ -45,10 +47,12 @@ class _Champion:
     drift: DriftJudge
     labels: LabelJudge
     operations: OperationsWatch
+    attribution: AttributionJudge
 
     def status(self) -> dict[str, Any]:
         """What each judge says, as JSON values."""
-        return {**self.drift.status(), **self.labels.status(), **self.operations.status()}
+        judges = (self.drift, self.labels, self.operations, self.attribution)
+        return {key: value for judge in judges for key, value in judge.status().items()}
 
 
 class ModelMonitor:
@@ -58,11 +62,19 @@ class ModelMonitor:
     """
 
     def __init__(
-        self, spec: ModelSpec, workspace: Workspace, store: Store, *, now_s: float, sinks: Sequence[Sink] | None = None
+        self,
+        spec: ModelSpec,
+        workspace: Workspace,
+        store: Store,
+        *,
+        now_s: float,
+        sinks: Sequence[Sink] | None = None,
+        attribution: AttributionTasks | None = None,
     ) -> None:
         self._spec = spec
+        self._attribution = attribution or RayAttribution()
         self._store = store
-        lake = Lake(workspace.lake)
+        self._lake, lake = workspace.lake, Lake(workspace.lake)
         self._log = RecordLog(lake, spec.name)
         routes = routes_for(spec.alerts) if sinks is None else [Route(sink.name, sink) for sink in sinks]
         outbox = AlertOutbox(spec.name, routes, spec.alerting)
@@ -96,6 +108,7 @@ class ModelMonitor:
             DriftJudge(self._spec, self._book, watched),
             LabelJudge(self._spec, self._book, self._log, watched),
             OperationsWatch(self._spec, self._book, watched.version),
+            AttributionJudge(self._spec, self._book, champion, lake=self._lake, tasks=self._attribution, now_s=now_s),
         )
         self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
 
@@ -149,6 +162,11 @@ class ModelMonitor:
         self._judged_s = now_s
         self._champion.drift.judge(self._champion.panes.window(now_s), now_s)
         return self._champion.labels
+
+    def look_at_attribution(self, now_s: float) -> None:
+        """See whether the champion reasons with the features that it did, when it is time; never waits."""
+        if self._spec.monitor.enabled and self._champion is not None:
+            self._champion.attribution.tick(now_s)
 
     def weigh(self, judge: LabelJudge, seen: Performance, now_s: float) -> None:
         """Let a judge take in what it measured, unless another version is champion since."""

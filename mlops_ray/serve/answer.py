@@ -14,7 +14,7 @@ from mlops_ray.serve.request import Rows
 from mlops_ray.serve.tensors import InferRequest, encode_outputs, infer_request
 from mlops_ray.spec import Task
 
-__all__ = ["Answer", "ArrowBody", "Body", "InferBody", "PlainBody"]
+__all__ = ["Answer", "ArrowBody", "Body", "InferBody", "PlainBody", "plain_predictions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,6 @@ class PlainBody:
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""
-        predictions: list[Any]
-        if answer.task == "binary":
-            predictions = [{"score": s, "label": int(s >= 0.5)} for s in answer.scores.tolist()]
-        elif answer.classes:
-            predictions = [_of_classes(answer.classes, row) for row in answer.scores.tolist()]
-        else:
-            predictions = [{"score": s} for s in answer.scores.tolist()]
         return json_response(
             {
                 "request_id": answer.request_id,
@@ -75,7 +68,7 @@ class PlainBody:
                 "model_version": str(answer.version),
                 "role": answer.role,
                 "epoch": answer.epoch,
-                "predictions": predictions,
+                "predictions": plain_predictions(answer.task, answer.classes, answer.scores),
             }
             | ({"warnings": answer.warnings} if answer.warnings else {})
         )
@@ -150,6 +143,15 @@ class ArrowBody:
             **_told(answer),
         }
         return Response(arrow_stream(answer.outputs(), metadata), 200, ARROW_STREAM)
+
+
+def plain_predictions(task: Task, classes: tuple[str, ...], scores: NDArray[np.float64]) -> list[Any]:
+    """What is said of each row's scores (n,) or (n, classes) in plain JSON."""
+    if task == "binary":
+        return [{"score": s, "label": int(s >= 0.5)} for s in scores.tolist()]
+    if classes:
+        return [_of_classes(classes, row) for row in scores.tolist()]
+    return [{"score": s} for s in scores.tolist()]
 
 
 def _of_classes(classes: tuple[str, ...], scores: list[float]) -> dict[str, Any]:

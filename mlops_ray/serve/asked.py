@@ -25,6 +25,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     receive: Receive
     started_s: float
     request_id: str | None
+    query: bytes = b""
 
     def deadline_s(self, longest_ms: float) -> float:
         """When the answer is of no use any more; see `deadline_s`."""

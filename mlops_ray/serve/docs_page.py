@@ -6,6 +6,7 @@ import json
 from mlops_ray.model import InputColumn
 from mlops_ray.serve.http import Response
 from mlops_ray.serve.openapi import Described
+from mlops_ray.serve.openapi_explain import explains
 from mlops_ray.serve.openapi_schemas import example_record
 
 __all__ = ["docs_page"]
@@ -17,8 +18,9 @@ _ROUTES = (
     ("POST predict", "plain JSON records"),
     ("POST infer", "Open Inference Protocol v2, tensors as JSON or binary"),
     ("POST arrow", "Apache Arrow IPC stream in and out: a column a feature, for many rows at once"),
+    ("POST explain", "rows as predict or infer take them: what each feature did to the answer"),
     ("POST labels", "outcomes, by request id"),
-    ("POST versions/<version>/predict, infer, arrow", "the same of one version"),
+    ("POST versions/<version>/predict, infer, arrow, explain", "the same of one version"),
     ("GET ready, openapi.json, docs", "state and description"),
 )
 
@@ -74,5 +76,15 @@ def _limits(described: Described) -> str:
     return (
         f"<p>An answer takes at most {serve.deadline_ms:g} ms; the header <code>x-request-timeout-ms</code> asks for "
         f"less. JSON takes {serve.max_rows} rows, a body {serve.max_body_bytes} bytes. A 503 or 429 says in "
-        "<code>Retry-After</code> when to ask again.</p>"
+        f"<code>Retry-After</code> when to ask again.</p>{_explain_limits(described)}"
+    )
+
+
+def _explain_limits(described: Described) -> str:
+    if not explains(described.signature, described.serve):
+        return "<p>This model is not explained.</p>"
+    limits = described.serve.explain
+    return (
+        f"<p>Explanations are made one at a time, beside the predictions: {limits.max_rows} rows and "
+        f"{limits.deadline_ms:g} ms for a request, and {limits.max_waiting} of them wait.</p>"
     )

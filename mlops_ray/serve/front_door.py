@@ -178,6 +178,10 @@ class FrontDoor(ModelApp):
         """The champion, and the previous one as long as it is kept warm."""
         return {model.version: model.signature for model in self.models}
 
+    def loaded(self, version: int | None) -> LoadedModel | None:
+        """See `ModelApp.loaded`."""
+        return self._state.champion if version is None else self._warm.get(version)
+
     async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request; see `ModelApp.answer`."""
         if call.version is not None:

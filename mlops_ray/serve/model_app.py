@@ -16,9 +16,12 @@ from mlops_ray.serve.answer import Answer, ArrowBody, Body, InferBody, PlainBody
 from mlops_ray.serve.asked import Asked
 from mlops_ray.serve.call import Call
 from mlops_ray.serve.docs_page import docs_page
+from mlops_ray.serve.explain_route import explain_response
+from mlops_ray.serve.explaining import Explaining
 from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response, json_response, send_response
 from mlops_ray.serve.http_counts import HttpCounts
 from mlops_ray.serve.labels import Label, read_labels
+from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.request import IDENTITY_LENGTH
 from mlops_ray.serve.tensors import HEADER_LENGTH, tensor_metadata
@@ -27,7 +30,7 @@ from mlops_ray.store import Role
 
 __all__ = ["Label", "ModelApp", "Startup", "new_request_id"]
 
-_ROLES: Mapping[str, Role] = {"predict": "infer", "infer": "infer", "arrow": "infer", "labels": "label"}
+_ROLES: Mapping[str, Role] = {**dict.fromkeys(("predict", "infer", "arrow", "explain"), "infer"), "labels": "label"}
 """What is sent, and what a key must be for to send it."""
 _DESCRIBED = ("", "ready", "openapi.json", "docs")
 # Reading this much of a stream takes less than handing it to another thread.
@@ -53,6 +56,7 @@ class ModelApp(ABC):
         self.admission = Admission(access or Access(), most=serve.max_ongoing_requests)
         self.http_counts = HttpCounts()
         self._serve = serve
+        self._explaining = Explaining(serve.explain)
         self._prefix = f"/v2/models/{name}"
         self._usual = {f"{self._prefix}/{action}": (action, None) for action in _ROLES}
         self._watch: asyncio.Task[None] | None = None
@@ -74,6 +78,10 @@ class ModelApp(ABC):
     @abstractmethod
     def signatures(self) -> Mapping[int, Signature]:
         """The versions in memory; the first is the one that answers when none is named."""
+
+    def loaded(self, version: int | None) -> LoadedModel | None:  # noqa: ARG002 - for those who have models
+        """The version that is named, or that answers when none is, where it is in memory here."""
+        return None
 
     @abstractmethod
     async def keep_labels(self, labels: list[Label]) -> None:
@@ -106,7 +114,8 @@ class ModelApp(ABC):
             version = None if named is None else self.version_named(named)
             if action in _ROLES:
                 _allow(scope["method"], "POST")
-                return await self._take(Asked(action, version, headers, receive, started_s, request_id or None))
+                query = scope.get("query_string", b"")
+                return await self._take(Asked(action, version, headers, receive, started_s, request_id or None, query))
             if action in _DESCRIBED:
                 _allow(scope["method"], "GET", "HEAD")
             return self._describe(action, version)
@@ -166,9 +175,8 @@ class ModelApp(ABC):
         with self.admission.enter():
             if asked.action == "labels":
                 return await self._take_labels(asked)
-            if asked.action == "arrow":
-                return await self._predict_bulk(asked)
-            return await self._predict(asked)
+            ways = {"arrow": self._predict_bulk, "explain": self._explain}
+            return await ways.get(asked.action, self._predict)(asked)
 
     async def _predict(self, asked: Asked) -> Response:
         deadline_s = asked.deadline_s(self._serve.deadline_ms)
@@ -197,6 +205,11 @@ class ModelApp(ABC):
         version, _ = self.signature_of(asked.version)
         answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, version))
         return body.respond(answer)
+
+    async def _explain(self, asked: Asked) -> Response:
+        limit, identity = self._serve.max_body_bytes, asked.request_id or new_request_id()
+        model = self.loaded(asked.version)
+        return await explain_response(asked, model, self._explaining, self.name, limit_bytes=limit, identity=identity)
 
     async def _take_labels(self, asked: Asked) -> Response:
         deadline_s = asked.deadline_s(self._serve.deadline_ms)
@@ -234,8 +247,8 @@ class ModelApp(ABC):
         if action == "docs":
             return docs_page(described)
         raise RequestError(
-            f"no such path under {self._prefix}: {action!r}; expected infer, predict, arrow, labels, ready, docs, "
-            "openapi.json or versions/<version>/...",
+            f"no such path under {self._prefix}: {action!r}; expected infer, predict, arrow, explain, labels, ready, "
+            "docs, openapi.json or versions/<version>/...",
             status=404,
         )
 
@@ -266,6 +279,7 @@ class ModelApp(ABC):
                 if not await self.admission.in_flight.drained(self._serve.deadline_ms / 1000):
                     _log.warning("requests of %s were not answered in time", self.name)
                 await self.shutdown()
+                self._explaining.close()
                 if self._watch is not None:
                     self._watch.cancel()
                 await send({"type": "lifespan.shutdown.complete"})

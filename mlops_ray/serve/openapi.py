@@ -6,6 +6,7 @@ from typing import Any
 
 from mlops_ray.model import Signature
 from mlops_ray.serve.arrow_rows import ARROW_STREAM
+from mlops_ray.serve.openapi_explain import explain_operation, explain_schemas, explains
 from mlops_ray.serve.openapi_schemas import schemas
 from mlops_ray.serve.request import IDENTITY_LENGTH
 from mlops_ray.spec import Serve
@@ -84,15 +85,18 @@ def openapi_document(described: Described) -> Node:
     """OpenAPI 3.1 of the model's routes."""
     base, version = described.base, f"{described.base}/versions/{{version}}"
     named = {path: item | {"parameters": [_VERSION]} for path, item in _described(version, "of one version").items()}
-    sent = {path: item | {"parameters": [_VERSION]} for path, item in _sent(version, ", one version").items()}
+    sent_to_one = _sent(version, ", one version") | _explained(described, version, ", one version")
+    sent = {path: item | {"parameters": [_VERSION]} for path, item in sent_to_one.items()}
     labels = _post("Send outcomes of answered requests", _json("Labels"), {"200": _answer(_json("Kept"))})
-    paths = {**_described(base, "of the model"), **_sent(base, ""), f"{base}/labels": {"post": labels}, **named, **sent}
+    unnamed = {**_described(base, "of the model"), **_sent(base, ""), **_explained(described, base, "")}
+    paths = {**unnamed, f"{base}/labels": {"post": labels}, **named, **sent}
     document: Node = {
         "openapi": "3.1.0",
         "info": {"title": f"Model {described.name}", "version": described.version},
         "paths": paths,
         "components": {
-            "schemas": schemas(described.signature, described.serve),
+            "schemas": schemas(described.signature, described.serve)
+            | explain_schemas(described.signature, described.serve),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, mlr_..."},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -135,6 +139,13 @@ def _sent(base: str, which: str) -> dict[str, Node]:
         f"{base}/infer": {"post": infer},
         f"{base}/arrow": {"post": arrow},
     }
+
+
+def _explained(described: Described, base: str, which: str) -> dict[str, Node]:
+    if not explains(described.signature, described.serve):
+        return {}
+    summary, request, good, parameters = explain_operation(described.signature, which)
+    return {f"{base}/explain": {"post": _post(summary, request, {"200": _answer(good)}, *parameters)}}
 
 
 def _post(summary: str, request: Node, good: Node, *parameters: Node) -> Node:

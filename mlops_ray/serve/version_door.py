@@ -88,6 +88,10 @@ class VersionDoor(ModelApp):
         """The one version."""
         return {self._model.version: self._model.signature}
 
+    def loaded(self, version: int | None) -> LoadedModel | None:
+        """The one version."""
+        return self._model if version in (None, self._model.version) else None
+
     async def answer(self, body: Body, call: Call) -> Answer:
         """Scores for a request that names the version; no part of any rollout."""
         decoders = self._model.decoders

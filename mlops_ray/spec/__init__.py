@@ -14,12 +14,13 @@ from mlops_ray.spec.alerts import (
     WebhookSink,
 )
 from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
+from mlops_ray.spec.explain import Attribution, Explain, ReportedKind, Reports
 from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import Monitor, Thresholds, Window
-from mlops_ray.spec.retrain import Cause, Guards, Retrain, RetrainData
 from mlops_ray.spec.operational import Operational
+from mlops_ray.spec.retrain import Cause, Guards, Retrain, RetrainData
 from mlops_ray.spec.rollout import (
     AB,
     Analysis,
@@ -87,6 +88,7 @@ __all__ = [
     "AlertmanagerSink",
     "Analysis",
     "Approval",
+    "Attribution",
     "Autoscaling",
     "Bake",
     "BatchRule",
@@ -103,6 +105,7 @@ __all__ = [
     "Distribution",
     "EmailSink",
     "Events",
+    "Explain",
     "Feature",
     "FeatureRule",
     "FeatureType",
@@ -127,6 +130,8 @@ __all__ = [
     "Predictions",
     "PromQL",
     "Range",
+    "ReportedKind",
+    "Reports",
     "Resources",
     "Retrain",
     "RetrainData",

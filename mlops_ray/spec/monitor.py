@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mlops_ray.spec.explain import Attribution, Reports
 from mlops_ray.spec.labels import Labels
 from mlops_ray.spec.operational import Operational
 from mlops_ray.spec.section import Section
@@ -51,4 +52,6 @@ class Monitor(Section):
     thresholds: Thresholds = Thresholds()
     labels: Labels = Labels()
     operational: Operational = Operational()
+    attribution: Attribution = Attribution()
+    reports: Reports = Reports()
     flush_s: float = Field(2.0, gt=0, le=60, description="how often a replica hands over what it served")

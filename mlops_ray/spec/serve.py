@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mlops_ray.spec.explain import Explain
 from mlops_ray.spec.section import Section
 from mlops_ray.spec.train import Resources
 
@@ -80,6 +81,7 @@ class Serve(Section):
     batching: Batching = Batching()
     capture: Capture = Capture()
     tracing: Tracing = Tracing()
+    explain: Explain = Explain()
     validation: Annotated[Validate, BeforeValidator(_without_yaml_booleans, json_schema_input_type=Validate)] = Field(
         "warn",
         description="a request that breaks a rule of its features is answered and warned (warn), answered 422 (reject; "

@@ -15,6 +15,7 @@ from mlops_ray.lake import Lake
 from mlops_ray.model import Manifest, Predictor, build_probe, publish_bundle, write_bundle
 from mlops_ray.store import Event, ModelVersionRecord, Stage
 from mlops_ray.tracking import ModelInput, patiently
+from mlops_ray.train.attribution import attribution_of
 from mlops_ray.train.model_card import CardFacts, model_card
 from mlops_ray.train.plots import Evidence, write_plots
 from mlops_ray.train.run_record import costs, environment, run_section, sources
@@ -81,6 +82,7 @@ def _judge(
         signature=data.signature,
         reference=_reference(data, predictions),
         card=model_card(_card_facts(order, data, result, report)),
+        attribution=attribution_of(spec, data, result.model.flavor, predictor),
         probe=build_probe(data.signature, data.probe_rows, model=result.model, predict=predictor.predict),
     )
     return report, manifest

@@ -87,6 +87,8 @@ class Toy:
     """In place of the canary section."""
     serve: Mapping[str, Any] = field(default_factory=dict)
     """Besides the usual serve section."""
+    run_id: str = "none"
+    """Of the MLflow run that its versions are of."""
 
     @property
     def store(self) -> Store:
@@ -120,7 +122,7 @@ class Toy:
             version=number,
             digest=manifest.digest,
             bundle_uri=uri,
-            run_id="none",
+            run_id=self.run_id,
             dataset=f"mlops.{self.name}@v1",
             code={},
             metrics={"auc": 0.9},

@@ -30,6 +30,13 @@ class FirstInput(Half):
         return np.where(matrix[:, 0] == 9, np.nan, matrix[:, 0])
 
 
+class Rising(Half):
+    """Between 0 and 1, the more the larger the first input is."""
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        return 1 / (1 + np.exp(-matrix[:, 0]))
+
+
 class Likeliest(Half):
     """Three classes: the one whose place the first input is, with certainty 0.8."""
 

@@ -128,7 +128,7 @@ def test_the_examples_of_the_document_are_accepted() -> None:
 
 
 def test_every_route_is_there_with_everything_it_may_answer() -> None:
-    sent, read = ("predict", "infer", "arrow"), ("", "/ready", "/docs", "/openapi.json")
+    sent, read = ("predict", "infer", "arrow", "explain"), ("", "/ready", "/docs", "/openapi.json")
     base, version = "/v2/models/shop", "/v2/models/shop/versions/{version}"
     tails = [*(f"/{action}" for action in sent), *read]
     assert set(DOCUMENT["paths"]) == {*(of + tail for of in (base, version) for tail in tails), f"{base}/labels"}
