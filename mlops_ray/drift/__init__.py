@@ -1,24 +1,38 @@
 """Whether served rows still look like the training rows, from mergeable counts. Pure: no Ray, no clock, no files."""
 
+from mlops_ray.drift.build import build_reference
 from mlops_ray.drift.column import Column, Kind
+from mlops_ray.drift.feature_reference import FeatureReference
+from mlops_ray.drift.fold import fold
+from mlops_ray.drift.histogram import histogram
 from mlops_ray.drift.judge import DriftReport, FeatureDrift, judge
+from mlops_ray.drift.multivariate import DomainCheck, domain_check
 from mlops_ray.drift.persistence import Persistence
-from mlops_ray.drift.profile import Profile, empty, fold, merge, subtract
-from mlops_ray.drift.reference import FeatureReference, ReferenceProfile, build_reference
+from mlops_ray.drift.profile import Profile, empty, merge, subtract
+from mlops_ray.drift.quality import QualityProblem, check_quality
+from mlops_ray.drift.reference import ReferenceProfile
+from mlops_ray.drift.season import Season, season_of
 
 __all__ = [
     "Column",
+    "DomainCheck",
     "DriftReport",
     "FeatureDrift",
     "FeatureReference",
     "Kind",
     "Persistence",
     "Profile",
+    "QualityProblem",
     "ReferenceProfile",
+    "Season",
     "build_reference",
+    "check_quality",
+    "domain_check",
     "empty",
     "fold",
+    "histogram",
     "judge",
     "merge",
+    "season_of",
     "subtract",
 ]

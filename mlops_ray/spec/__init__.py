@@ -5,7 +5,7 @@ from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType
 from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
-from mlops_ray.spec.monitor import Monitor, Thresholds, Window
+from mlops_ray.spec.monitor import Monitor, Multivariate, Quality, Thresholds, Window
 from mlops_ray.spec.retrain import Cause, Guards, Retrain
 from mlops_ray.spec.rollout import (
     AB,
@@ -90,11 +90,13 @@ __all__ = [
     "Metric",
     "ModelSpec",
     "Monitor",
+    "Multivariate",
     "Outcome",
     "OutcomeKind",
     "Paired",
     "Predictions",
     "PromQL",
+    "Quality",
     "Range",
     "Resources",
     "Retrain",
