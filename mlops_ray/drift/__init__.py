@@ -6,7 +6,7 @@ from mlops_ray.drift.feature_reference import FeatureReference
 from mlops_ray.drift.fold import fold
 from mlops_ray.drift.histogram import histogram
 from mlops_ray.drift.judge import DriftReport, FeatureDrift, judge
-from mlops_ray.drift.multivariate import DomainCheck, domain_check
+from mlops_ray.drift.multivariate import DomainCheck, block_auc, domain_check
 from mlops_ray.drift.persistence import Persistence
 from mlops_ray.drift.profile import Profile, empty, merge, subtract
 from mlops_ray.drift.quality import QualityProblem, check_quality
@@ -25,6 +25,7 @@ __all__ = [
     "QualityProblem",
     "ReferenceProfile",
     "Season",
+    "block_auc",
     "build_reference",
     "check_quality",
     "domain_check",

@@ -23,10 +23,13 @@ Counts = NDArray[np.int64]
 def time_blocks(
     rows: int, count: int, times_s: NDArray[np.float64] | None = None, window_s: float | None = None
 ) -> tuple[slice, ...]:
-    """Blocks of consecutive rows: `count` of 50 rows at least, or, with times, up to 48 as long as a window.
+    """Blocks of consecutive rows: `count` of 50 rows at least, and, with times, up to 48 as long as a window.
 
-    Where a window holds fewer than 50 rows, blocks are longer.
+    Long ones show a slow change, short ones how much windows differ. Where a window holds fewer than 50 rows, it counts
+    as longer.
     """
+    edges = np.linspace(0, rows, max(1, min(count, rows // _MIN_ROWS)) + 1).astype(np.int64)
+    blocks = tuple(slice(int(a), int(b)) for a, b in pairwise(edges))
     if times_s is not None and window_s is not None and len(times_s):
         span_s = float(times_s[-1] - times_s[0])
         length_s = max(window_s, span_s * _MIN_ROWS / rows)
@@ -35,9 +38,8 @@ def time_blocks(
             starts_s = times_s[0] + np.linspace(0, span_s - length_s, min(found, _MOST_BLOCKS))
             ends_s = starts_s + length_s
             bounds = zip(np.searchsorted(times_s, starts_s), np.searchsorted(times_s, ends_s), strict=True)
-            return tuple(slice(int(a), int(b)) for a, b in bounds if b - a >= _MIN_ROWS)
-    edges = np.linspace(0, rows, max(1, min(count, rows // _MIN_ROWS)) + 1).astype(np.int64)
-    return tuple(slice(int(a), int(b)) for a, b in pairwise(edges))
+            blocks += tuple(slice(int(a), int(b)) for a, b in bounds if b - a >= _MIN_ROWS)
+    return blocks
 
 
 def block_distances(

@@ -42,6 +42,7 @@ def build_reference(
     blocks: int = 10,
     times_s: Floats | None = None,
     window_s: float | None = None,
+    season: Season | None = None,
 ) -> ReferenceProfile:
     """The profile of the rows in `matrix`, (n, d) float64, one column per `columns`.
 
@@ -55,6 +56,7 @@ def build_reference(
         blocks: that the rows are cut into (of 50 rows at least) where their times are not known.
         times_s: (n,) Unix times, ascending.
         window_s: length of the windows that will be judged.
+        season: by which rows with times are counted apart; by default the one that there are enough rows for.
 
     Raises:
         ValidationError: no rows, a name twice, not one matrix column per column, or not one time per row.
@@ -70,7 +72,8 @@ def build_reference(
         raise ValidationError(f"expected rows and distinct column names, found {len(values)} rows and {names}")
     if times_s is not None and times_s.shape != (len(values),):
         raise ValidationError(f"expected {len(values)} times, one for each row, found the shape {times_s.shape}")
-    season = season_of(times_s, columns=len(columns)) if times_s is not None else None
+    if times_s is not None and season is None:
+        season = season_of(times_s, columns=len(columns))
     in_time = _InTime(
         season,
         season.slot_of(times_s) if season is not None and times_s is not None else None,

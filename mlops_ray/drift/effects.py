@@ -6,7 +6,7 @@ from scipy.special import erfc, erfcinv, ndtri
 
 from mlops_ray.drift.feature_reference import FeatureReference
 
-__all__ = ["noise_shift", "shift", "shift_p_value", "tail_means", "wasserstein"]
+__all__ = ["expected_mean_z", "noise_shift", "shift", "shift_p_value", "tail_means", "wasserstein"]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -86,6 +86,14 @@ def tail_means(feature: FeatureReference, current: Counts, z_low: float, z_high:
     high = feature.mean + scale * z_high / current[-2] if current[-2] else float(means[-1])
     # on a grid: never beyond the edge of its bin
     return min(low, feature.edges[0]), max(high, feature.edges[-1])
+
+
+def expected_mean_z(feature: FeatureReference, reference: Counts) -> float:
+    """Mean of (x - mean) / std in a part of the reference with these counts; 0 in all of it."""
+    if tuple(reference.tolist()) == feature.counts or not feature.edges or not reference[:-1].sum():
+        return 0.0
+    shares = reference[:-1] / reference[:-1].sum()
+    return float((shares @ _bin_means(feature) - feature.mean) / _scale(feature))
 
 
 def _scale(feature: FeatureReference) -> float:

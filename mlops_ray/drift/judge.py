@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.drift.distances import chi_square_p, js, ks, noise_js, noise_ks, noise_psi, p_value, psi, psi_groups
-from mlops_ray.drift.effects import noise_shift, shift, shift_p_value, tail_means, wasserstein
+from mlops_ray.drift.effects import expected_mean_z, noise_shift, shift, shift_p_value, tail_means, wasserstein
 from mlops_ray.drift.feature_reference import FeatureReference
 from mlops_ray.drift.profile import Profile
 from mlops_ray.drift.reference import ReferenceProfile
@@ -46,11 +46,13 @@ class FeatureDrift:
     psi_threshold: float
     drifted: bool
     shift: float | None = None
-    """Of the mean, in standard deviations; None for a categorical feature."""
+    """Of the normal scores, which is what is judged: a mean that no outlier moves; None for a categorical feature."""
     shift_threshold: float | None = None
     wasserstein: float | None = None
     """In standard deviations; no threshold looks at it."""
     chi_square_p: float | None = None
+    mean_shift: float | None = None
+    """Of the mean itself, in standard deviations of the reference; None where the window's mean is not known."""
     importance: float | None = None
 
     @property
@@ -95,6 +97,7 @@ class _Compared:
     reference: Counts
     current: Counts
     tails: tuple[float, float] | None
+    mean_z: float | None
 
     @property
     def numeric(self) -> bool:
@@ -156,10 +159,13 @@ def _chosen(reference: ReferenceProfile, features: Sequence[str] | None) -> list
 
 def _compared(feature: FeatureReference, profile: Profile, place: int) -> _Compared:
     counts = profile.counts[place]
-    tails = None
+    reference = expected_counts(feature, profile.slots)
+    tails = mean_z = None
     if feature.kind == "numeric":
         tails = tail_means(feature, counts, profile.moment(place, "z_low"), profile.moment(place, "z_high"))
-    return _Compared(feature, expected_counts(feature, profile.slots), counts, tails)
+        n = profile.moment(place, "n")
+        mean_z = profile.moment(place, "z") / n - expected_mean_z(feature, reference) if n else None
+    return _Compared(feature, reference, counts, tails, mean_z)
 
 
 def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: float, possible: bool) -> FeatureDrift:
@@ -187,6 +193,7 @@ def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: f
         shift_threshold=moved_needs,
         wasserstein=wasserstein(feature, reference, current, one.tails) if one.numeric else None,
         chi_square_p=chi_square_p(*(np.bincount(groups, weights=c).astype(np.int64) for c in (reference, current))),
+        mean_shift=one.mean_z,
         importance=feature.importance,
     )
 

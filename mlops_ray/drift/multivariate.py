@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from mlops_ray.errors import ValidationError
 
-__all__ = ["DomainCheck", "domain_check"]
+__all__ = ["DomainCheck", "block_auc", "domain_check"]
 
 _FEATURES = 256
 _FOLDS = 4
@@ -64,6 +64,22 @@ def domain_check(reference: Floats, window: Floats, *, seed: int, shuffles: int 
     chance = areas[1:]
     p = 1 - float(ndtr((areas[0] - chance.mean()) / max(float(chance.std(ddof=1)), 1e-9)))
     return DomainCheck(float(areas[0]), p, len(reference), len(window))
+
+
+def block_auc(rows: Floats, *, seed: int, blocks: int = 8, sample: int = 500) -> float | None:
+    """The largest area at which a block of the reference's own rows (n, d), in time order, is told from the rest.
+
+    None where there are too few rows for it. At most `sample` rows of each side are looked at.
+    """
+    count = min(blocks, len(rows) // (2 * _MIN_ROWS))
+    if count < 2:
+        return None
+    random, areas = np.random.default_rng(seed), []
+    for block in np.array_split(np.arange(len(rows)), count):
+        rest = np.setdiff1d(np.arange(len(rows)), block)
+        sides = [random.choice(side, min(sample, len(side)), replace=False) for side in (rest, block)]
+        areas.append(domain_check(rows[sides[0]], rows[sides[1]], seed=seed, shuffles=2).auc)
+    return max(areas)
 
 
 def _scaled(reference: Floats, rows: Floats) -> Floats:

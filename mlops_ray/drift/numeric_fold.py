@@ -13,7 +13,8 @@ __all__ = ["NumericPlan"]
 
 _CUT = 4_096.0  # of z: one wild value does not hide all others
 _GRID = 65_536.0
-_LARGEST = np.finfo(np.float64).max
+_LARGEST = float(np.finfo(np.float64).max)
+_SMALLEST = float(np.finfo(np.float64).tiny)  # what is smaller counts as 0: a library may flush it to that
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -28,8 +29,8 @@ class NumericPlan:
     edges: Floats
     """(k, e), filled up with the last one, or with -inf where there is none."""
     limits: Floats
-    """(k, 7): just below the smallest value of the reference, the largest one, just below 0, 0, and -inf, the largest
-    number and inf."""
+    """(k, 7): just below the smallest value of the reference, the largest one, the numbers next to 0, and -inf, the
+    largest number and inf."""
     center: Floats
     scale: Floats
     kept: NDArray[np.bool_]
@@ -135,4 +136,4 @@ class NumericPlan:
 def _limits(feature: FeatureReference) -> list[float]:
     low = -np.inf if feature.low is None else float(just_below(np.array([feature.low]))[0])
     high = _LARGEST if feature.high is None else feature.high
-    return [low, high, -np.finfo(np.float64).tiny, 0.0, -np.inf, _LARGEST, np.inf]
+    return [low, high, -_SMALLEST, _SMALLEST, -np.inf, _LARGEST, np.inf]

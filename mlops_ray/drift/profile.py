@@ -81,8 +81,14 @@ class Profile:
         moments, ranges, slots = arrays[2:] or [np.zeros(d * len(MOMENTS)), np.zeros(d * len(RANGES)), np.zeros(0)]
         if len(cells) != lengths.sum() or len(moments) != d * len(MOMENTS) or len(ranges) != d * len(RANGES):
             raise ValidationError(f"expected a profile of {d} features with {lengths.sum()} cells; it is damaged")
-        shaped = moments.astype(np.float64).reshape(d, -1), ranges.astype(np.int64).reshape(d, -1)
-        return cls(rows, lengths.astype(np.int64), cells.astype(np.int64), *shaped, slots.astype(np.int64))
+        return cls(
+            rows,
+            lengths.astype(np.int64),
+            cells.astype(np.int64),
+            moments.astype(np.float64).reshape(d, len(MOMENTS)),
+            ranges.astype(np.int64).reshape(d, len(RANGES)),
+            slots.astype(np.int64),
+        )
 
 
 def empty(reference: ReferenceProfile) -> Profile:

@@ -21,6 +21,8 @@ class ReferenceProfile:
     features: tuple[FeatureReference, ...]
     season: Season | None = None
     """Into what slots `FeatureReference.seasonal` counts."""
+    block_auc: float | None = None
+    """How well one of the reference's own blocks of time is told from the rest by all features together."""
 
     def with_importance(self, shares: Mapping[str, float]) -> Self:
         """The same, with what the model relies on, as shares by name; features without one have none."""
@@ -41,7 +43,7 @@ class ReferenceProfile:
         try:
             content = json.loads(text)
             features = tuple(FeatureReference.from_json(feature) for feature in content["features"])
-            return cls(content["rows"], features, Season.from_json(content.get("season")))
+            return cls(content["rows"], features, Season.from_json(content.get("season")), content.get("block_auc"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValidationError(f"expected the JSON of a reference profile, found something else: {error}") from None
 
@@ -57,7 +59,7 @@ class ReferenceProfile:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave what was prepared behind."""
-        return {"rows": self.rows, "features": self.features, "season": self.season}
+        return {name: value for name, value in self.__dict__.items() if name != "_made"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)

@@ -21,6 +21,7 @@ from mlops_ray.monitor.outcomes import Joining, OutcomeTotals, Totals
 from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.performance import Performance, newest_labels
 from mlops_ray.monitor.reference import Watched, load_watched
+from mlops_ray.monitor.window_store import WindowStore
 from mlops_ray.monitor.yardstick import Yardstick
 from mlops_ray.records import RecordLog, not_kept
 from mlops_ray.rollout import Block, RatioCheck, sample_ratio_mismatch
@@ -55,6 +56,7 @@ class ModelMonitor:
         self._store = store
         lake = Lake(workspace.lake)
         self._log = RecordLog(lake, spec.name)
+        self._windows = WindowStore(lake, spec.name)
         self._dispatcher = Dispatcher(sinks_for(spec.alerts) if sinks is None else sinks)
         self._book = AlertBook(spec.name, store, self._dispatcher)
         self._deliveries = Deliveries(self._log, lake, spec.name, yardstick=Yardstick.of(spec, None))
@@ -77,12 +79,14 @@ class ModelMonitor:
             return
         watched = load_watched(champion)
         panes = Panes(watched.reference, size_s=self._spec.monitor.window.size_s)
-        self._recover(watched, panes, now_s)
+        self._windows.restore(champion.version, panes)
+        drift = DriftJudge(self._spec, self._book, watched, now_s=now_s)
+        self._recover(watched, panes, drift, now_s)
         self._book.resolve_others(champion.version, now_s)
         self._champion = _Champion(
             watched,
             panes,
-            DriftJudge(self._spec, self._book, watched),
+            drift,
             LabelJudge(self._spec, self._book, self._log, watched),
         )
         self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
@@ -96,6 +100,7 @@ class ModelMonitor:
         self._dropped["copies"] += handover.get("dropped_copies", 0)
         if self._champion is not None and handover["version"] == self._champion.watched.version:
             self._champion.panes.add(time_s, Profile.from_bytes(handover["profile"]))
+            self._champion.drift.sample(time_s, handover["records"])
 
     def keep_labels(self, name: str, labels: pa.Table, now_s: float) -> None:
         """Keep outcomes; they count from now on. Of several for one row the last counts."""
@@ -135,7 +140,8 @@ class ModelMonitor:
         if not monitor.enabled or self._champion is None or now_s - self._judged_s < monitor.window.every_s:
             return None
         self._judged_s = now_s
-        self._champion.drift.judge(self._champion.panes.window(now_s), now_s)
+        self._champion.drift.judge(self._champion.panes, now_s)
+        self._windows.keep(self._champion.watched.version, self._champion.panes)
         return self._champion.labels
 
     def weigh(self, judge: LabelJudge, seen: Performance, now_s: float) -> None:
@@ -171,10 +177,11 @@ class ModelMonitor:
                 if check.mismatch:
                     self._book.report(_sample_ratio(self._spec.name, version, units, check), now_s)
 
-    def _recover(self, watched: Watched, panes: Panes, now_s: float) -> None:
+    def _recover(self, watched: Watched, panes: Panes, drift: DriftJudge, now_s: float) -> None:
         """Refold the window from the records: they are what survives a crash."""
         try:
-            served = self._log.served(now_s - self._spec.monitor.window.size_s)
+            since_s = now_s - self._spec.monitor.window.size_s
+            served = self._log.served(min(since_s, panes.refold_from_s or since_s))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             # The versions of this window disagree on the type of a feature, so their records do not fit one table.
             _log.warning("model %s: its window begins empty, the records do not fit: %s", self._spec.name, error)
@@ -184,6 +191,7 @@ class ModelMonitor:
             _log.info("model %s: its window begins empty, %s is not in the records", self._spec.name, sorted(missing))
             return
         panes.add_rows(*watched.matrix_of(served))
+        drift.sample(now_s, served)
 
 
 def _sample_ratio(model: str, version: int, units: UnitTotals, check: RatioCheck) -> Finding:
