@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import ValidationError
 
-__all__ = ["MAX_EDGES", "as_matrix", "categorical_counts", "edges_of", "numeric_counts", "sorted_columns"]
+__all__ = ["MAX_EDGES", "as_matrix", "categorical_counts", "edges_of", "just_below", "numeric_counts", "sorted_columns"]
 
 MAX_EDGES = 63
 """Inner edges of a numeric column at most, which makes 64 bins."""
@@ -48,14 +48,15 @@ def edges_of(ordered: NDArray[np.float64]) -> tuple[float, ...]:
         return ()
     distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=-np.inf))]
     if len(distinct) < MAX_EDGES:
-        return tuple(np.concatenate([_just_below(distinct[:1]), distinct]).tolist())
+        return tuple(np.concatenate([just_below(distinct[:1]), distinct]).tolist())
     ranks = np.ceil(np.arange(1, MAX_EDGES + 1) * len(ordered) / (MAX_EDGES + 1)).astype(np.int64) - 1
     values, hits = np.unique(ordered[ranks], return_counts=True)
     atoms = values[hits > 1]
-    return tuple(np.union1d(values, _just_below(atoms)).tolist())
+    return tuple(np.union1d(values, just_below(atoms)).tolist())
 
 
-def _just_below(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def just_below(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest number below each value (n,)."""
     # not the denormal next to 0: a library that flushes denormals in this thread would make it 0
     return np.where(values == 0, -np.finfo(np.float64).tiny, np.nextafter(values, -np.inf))
 

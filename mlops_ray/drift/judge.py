@@ -1,21 +1,25 @@
 """Whether a window drifted from the reference: significant over all features, large enough, and larger than usual.
 
 A feature drifted when it is significant by Benjamini and Hochberg (1995) at `fdr` over the judged features AND one of
-KS, JS, PSI reaches its threshold, which is the largest of: the floor of the spec (an effect worth an alarm), the
-distance that chance exceeds with probability fdr / features at these sizes, and the largest distance of the
-reference's own time blocks (real rows are not independent).
+KS, JS, PSI and shift reaches its threshold, which is the largest of: the floor of the spec (an effect worth an alarm),
+the distance that chance exceeds with probability fdr / features at these sizes, and the largest distance of the
+reference's own time blocks (real rows are not independent). Where the reference has a season, the window is held
+against the hours that it covers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.drift.distances import js, ks, noise_js, noise_ks, noise_psi, p_value, psi, psi_groups
+from mlops_ray.drift.distances import chi_square_p, js, ks, noise_js, noise_ks, noise_psi, p_value, psi, psi_groups
+from mlops_ray.drift.effects import expected_mean_z, noise_shift, shift, shift_p_value, tail_means, wasserstein
+from mlops_ray.drift.feature_reference import FeatureReference
 from mlops_ray.drift.profile import Profile
-from mlops_ray.drift.reference import FeatureReference, ReferenceProfile
+from mlops_ray.drift.reference import ReferenceProfile
+from mlops_ray.drift.seasonal import expected_counts
 from mlops_ray.errors import ValidationError
 from mlops_ray.spec import Thresholds
 from mlops_ray.verdict import Verdict
@@ -24,20 +28,40 @@ __all__ = ["DriftReport", "FeatureDrift", "judge"]
 
 _NAMED = 5  # drifted features a message spells out
 
+Counts = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature of a window against the reference; see `mlops_ray.drift.distances` for the numbers."""
+    """One feature of a window against the reference; see `mlops_ray.drift.distances` and `.effects` for the numbers."""
 
     name: str
     ks: float
     js: float
     psi: float
     p_value: float
+    """Of KS or shift, whichever is smaller, doubled; of chi-square for a categorical feature."""
     ks_threshold: float
     js_threshold: float
     psi_threshold: float
     drifted: bool
+    shift: float | None = None
+    """Of the normal scores, which is what is judged: a mean that no outlier moves; None for a categorical feature."""
+    shift_threshold: float | None = None
+    wasserstein: float | None = None
+    """In standard deviations; no threshold looks at it."""
+    chi_square_p: float | None = None
+    mean_shift: float | None = None
+    """Of the mean itself, in standard deviations of the reference; None where the window's mean is not known."""
+    importance: float | None = None
+
+    @property
+    def strength(self) -> float:
+        """The distance that is farthest above its threshold, as their ratio."""
+        ratios = [self.ks / self.ks_threshold, self.js / self.js_threshold, self.psi / self.psi_threshold]
+        if self.shift is not None and self.shift_threshold is not None:
+            ratios.append(abs(self.shift) / self.shift_threshold)
+        return max(ratios)
 
 
 @dataclass(frozen=True)
@@ -60,9 +84,28 @@ class DriftReport:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; also of what earlier versions wrote."""
         features = tuple(FeatureDrift(**feature) for feature in content["features"])
         return cls(**{**content, "verdict": Verdict(content["verdict"]), "features": features})
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One feature's counts on both sides."""
+
+    feature: FeatureReference
+    reference: Counts
+    current: Counts
+    tails: tuple[float, float] | None
+    mean_z: float | None
+
+    @property
+    def numeric(self) -> bool:
+        return self.feature.kind == "numeric"
+
+    def p_value(self) -> float:
+        p = p_value(self.reference, self.current, self.feature.kind)
+        return min(1.0, 2 * min(p, shift_p_value(self.reference, self.current))) if self.numeric else p
 
 
 def judge(
@@ -72,26 +115,35 @@ def judge(
     *,
     min_rows: int,
     features: Sequence[str] | None = None,
+    broken: Collection[str] = (),
 ) -> DriftReport:
-    """Judge the rows in `profile`, folded against `reference`; `features` names those to look at, all by default.
+    """Judge the rows in `profile`, folded against `reference`.
+
+    Args:
+        reference: what the window is held against.
+        profile: the window.
+        thresholds: when a feature counts as drifted.
+        min_rows: a window of fewer is INCONCLUSIVE.
+        features: to look at; all by default.
+        broken: features whose values are wrong, and so cannot have drifted; they are measured all the same.
 
     Raises:
         ValidationError: a name the reference does not have, or a profile of another reference.
     """
-    shapes = [len(feature.counts) for feature in reference.features], [len(counts) for counts in profile.counts]
+    shapes = [len(feature.counts) for feature in reference.features], profile.lengths.tolist()
     if shapes[0] != shapes[1]:
         raise ValidationError(f"expected a profile with the cells {shapes[0]} of its reference, found {shapes[1]}")
     chosen = _chosen(reference, features)
     if profile.rows < min_rows:
         message = f"{profile.rows:,} of the {min_rows:,} rows needed for a judgement"
         return DriftReport(Verdict.INCONCLUSIVE, profile.rows, (), message)
-    compared = [(reference.features[i], np.array(reference.features[i].counts), profile.counts[i]) for i in chosen]
-    p_values = np.array([p_value(ref, cur, feature.kind) for feature, ref, cur in compared])
+    compared = [_compared(reference.features[i], profile, i) for i in chosen]
+    p_values = np.array([one.p_value() for one in compared])
     significant = _benjamini_hochberg(p_values, thresholds.fdr)
     level = thresholds.fdr / max(1, len(chosen))
     found = tuple(
-        _feature_drift(feature, ref, cur, thresholds, level=level, p=float(p), significant=bool(sure))
-        for (feature, ref, cur), p, sure in zip(compared, p_values, significant, strict=True)
+        _feature_drift(one, thresholds, level=level, p=float(p), possible=sure and one.feature.name not in broken)
+        for one, p, sure in zip(compared, p_values, significant.tolist(), strict=True)
     )
     verdict = Verdict.FAIL if any(feature.drifted for feature in found) else Verdict.PASS
     return DriftReport(verdict, profile.rows, found, _message(found, profile.rows))
@@ -105,16 +157,19 @@ def _chosen(reference: ReferenceProfile, features: Sequence[str] | None) -> list
     return list(positions.values()) if features is None else [positions[name] for name in features]
 
 
-def _feature_drift(
-    feature: FeatureReference,
-    reference: NDArray[np.int64],
-    current: NDArray[np.int64],
-    thresholds: Thresholds,
-    *,
-    level: float,
-    p: float,
-    significant: bool,
-) -> FeatureDrift:
+def _compared(feature: FeatureReference, profile: Profile, place: int) -> _Compared:
+    counts = profile.counts[place]
+    reference = expected_counts(feature, profile.slots)
+    tails = mean_z = None
+    if feature.kind == "numeric":
+        tails = tail_means(feature, counts, profile.moment(place, "z_low"), profile.moment(place, "z_high"))
+        n = profile.moment(place, "n")
+        mean_z = profile.moment(place, "z") / n - expected_mean_z(feature, reference) if n else None
+    return _Compared(feature, reference, counts, tails, mean_z)
+
+
+def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: float, possible: bool) -> FeatureDrift:
+    feature, reference, current = one.feature, one.reference, one.current
     n, m = int(reference.sum()), int(current.sum())
     groups = psi_groups(reference, feature.kind)
     cells = len(np.unique(groups[(reference + current) > 0]))
@@ -124,7 +179,34 @@ def _feature_drift(
     psi_needs = max(thresholds.min_psi, noise_psi(n, m, level, cells=cells), feature.block_psi)
     distances = ks(reference, current, feature.kind), js(reference, current, groups), psi(reference, current, groups)
     large = any(value >= needs for value, needs in zip(distances, (ks_needs, js_needs, psi_needs), strict=True))
-    return FeatureDrift(feature.name, *distances, p, ks_needs, js_needs, psi_needs, drifted=significant and large)
+    moved, moved_needs = _shift(one, thresholds, level)
+    large = large or (moved is not None and moved_needs is not None and abs(moved) >= moved_needs)
+    return FeatureDrift(
+        feature.name,
+        *distances,
+        p,
+        ks_needs,
+        js_needs,
+        psi_needs,
+        drifted=possible and large,
+        shift=moved,
+        shift_threshold=moved_needs,
+        wasserstein=wasserstein(feature, reference, current, one.tails) if one.numeric else None,
+        chi_square_p=chi_square_p(*(np.bincount(groups, weights=c).astype(np.int64) for c in (reference, current))),
+        mean_shift=one.mean_z,
+        importance=feature.importance,
+    )
+
+
+def _shift(one: _Compared, thresholds: Thresholds, level: float) -> tuple[float | None, float | None]:
+    """The shift, and what it has to reach; (None, None) for a categorical feature."""
+    if not one.numeric:
+        return None, None
+    moved = shift(one.reference, one.current)
+    noise = noise_shift(one.reference, one.current, level)
+    if thresholds.min_shift is None or not np.isfinite(noise):
+        return moved, None
+    return moved, max(thresholds.min_shift, noise, one.feature.block_shift)
 
 
 def _benjamini_hochberg(p_values: NDArray[np.float64], fdr: float) -> NDArray[np.bool_]:

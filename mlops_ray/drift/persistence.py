@@ -33,13 +33,18 @@ class Persistence:
         """
         if report.verdict is Verdict.INCONCLUSIVE:
             return self, (), ()
+        return self.judged({feature.name: feature.drifted for feature in report.features}, persist=persist)
+
+    def judged(
+        self, found: Mapping[str, bool], *, persist: tuple[int, int]
+    ) -> tuple["Persistence", tuple[str, ...], tuple[str, ...]]:
+        """The same of what one judgement said of each feature."""
         needed, kept = persist
         recent = dict(self.recent)
-        for feature in report.features:
-            recent[feature.name] = (*recent.get(feature.name, ()), feature.drifted)[-kept:]
-        judged = [feature.name for feature in report.features]
-        raised = tuple(name for name in judged if name not in self.raised and sum(recent[name]) >= needed)
-        resolved = tuple(name for name in judged if name in self.raised and not any(recent[name]))
+        for name, flag in found.items():
+            recent[name] = (*recent.get(name, ()), flag)[-kept:]
+        raised = tuple(name for name in found if name not in self.raised and sum(recent[name]) >= needed)
+        resolved = tuple(name for name in found if name in self.raised and not any(recent[name]))
         return Persistence(recent, self.raised.union(raised).difference(resolved)), raised, resolved
 
     def to_json(self) -> dict[str, Any]:

@@ -1,34 +1,49 @@
-"""What was served, as counts over the cells of a reference: small, mergeable in any order, no rows kept."""
+"""What was served, as counts over the cells of a reference and a few sums: small, mergeable in any order, no rows kept.
 
-import struct
+All of it is added when profiles are merged. Sums are kept on a grid of 2^-16, so that adding them is exact, and merging
+associative, up to 1e11.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.drift.cells import as_matrix, categorical_counts, numeric_counts, sorted_columns
 from mlops_ray.drift.reference import ReferenceProfile
+from mlops_ray.drift.wire import packed, unpacked
 from mlops_ray.errors import ValidationError
 
-__all__ = ["Profile", "empty", "fold", "merge", "subtract"]
+__all__ = ["MOMENTS", "RANGES", "Profile", "empty", "merge", "subtract"]
 
-_HEADER = struct.Struct("<4sqI")  # magic, rows, number of features
-_MAGIC = b"MRP1"
-_CHUNK_ROWS = 65_536  # a chunk of a wide matrix is copied and sorted: bounds the memory
+MOMENTS = ("n", "z", "z_squared", "z_low", "z_high", "n_log", "log", "log_squared")
+"""Sums of finite values of a numeric column: how many; z = (x - mean) / std of the reference, cut at 4096, and z^2; z
+in the lowest and in the highest bin; how many are not 0, ln |x| of these, and its square."""
+RANGES = ("zeros", "below", "above", "infinite")
+"""Values that are 0, below and above all of the reference, and infinite ones (which also count as missing)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Rows seen and, per feature of the reference, the counts of its cells. Arrays are read-only."""
+    """Rows seen and, per feature of the reference, what its values come to. Arrays are read-only."""
 
     rows: int
-    counts: tuple[NDArray[np.int64], ...]
+    lengths: NDArray[np.int64]
+    """Cells of each feature (d,)."""
+    cells: NDArray[np.int64]
+    """Counts of all features' cells, one after the other."""
+    moments: NDArray[np.float64]
+    """(d, 8), see `MOMENTS`; zeros for a categorical feature."""
+    ranges: NDArray[np.int64]
+    """(d, 4), see `RANGES`."""
+    slots: NDArray[np.int64]
+    """Rows whose time is known, by slot of the reference's season."""
 
     def __post_init__(self) -> None:
-        for counts in self.counts:
-            counts.setflags(write=False)
+        for array in (self.lengths, self.cells, self.moments, self.ranges, self.slots):
+            array.setflags(write=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self.to_bytes() == other.to_bytes()
@@ -36,52 +51,57 @@ class Profile:
     def __hash__(self) -> int:
         return hash(self.to_bytes())
 
+    @cached_property
+    def counts(self) -> tuple[NDArray[np.int64], ...]:
+        """Of each feature the counts of its cells, as `FeatureReference.counts` lists them."""
+        return tuple(np.split(self.cells, np.cumsum(self.lengths)[:-1]))[: len(self.lengths)]
+
+    def moment(self, feature: int, name: str) -> float:
+        """One of `MOMENTS` of a feature."""
+        return float(self.moments[feature, MOMENTS.index(name)])
+
+    def range_count(self, feature: int, name: str) -> int:
+        """One of `RANGES` of a feature."""
+        return int(self.ranges[feature, RANGES.index(name)])
+
     def to_bytes(self) -> bytes:
-        """A compact form for the wire: 8 bytes a cell."""
-        lengths = np.array([len(counts) for counts in self.counts], dtype="<u4")
-        cells = np.concatenate([np.empty(0, dtype="<i8"), *self.counts]).astype("<i8")
-        return _HEADER.pack(_MAGIC, self.rows, len(self.counts)) + lengths.tobytes() + cells.tobytes()
+        """A compact form for the wire: 1 to 8 bytes a cell, as large as the largest count needs, and 80 a feature."""
+        return packed(self.rows, [self.lengths, self.cells, self.moments, self.ranges, self.slots])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The inverse of `to_bytes`.
+        """The inverse of `to_bytes`; also reads what versions before 0.3 wrote, which had counts only.
 
         Raises:
             ValidationError: the bytes are not a whole profile.
         """
-        if len(data) < _HEADER.size or not data.startswith(_MAGIC):
-            raise ValidationError(f"expected the bytes of a profile, found {len(data)} bytes that are none")
-        _, rows, features = _HEADER.unpack_from(data)
-        cells_at = _HEADER.size + 4 * features
-        lengths = np.frombuffer(data[_HEADER.size : cells_at], dtype="<u4")
-        expected = cells_at + 8 * int(lengths.sum())
-        if len(lengths) != features or len(data) != expected:
-            raise ValidationError(f"expected a profile of {expected} bytes, found {len(data)}; it is damaged")
-        cells = np.frombuffer(data, dtype="<i8", offset=cells_at).astype(np.int64)
-        return cls(rows=rows, counts=tuple(part.copy() for part in np.split(cells, np.cumsum(lengths)[:-1])[:features]))
+        rows, arrays = unpacked(data)
+        lengths, cells = arrays[:2]
+        d = len(lengths)
+        moments, ranges, slots = arrays[2:] or [np.zeros(d * len(MOMENTS)), np.zeros(d * len(RANGES)), np.zeros(0)]
+        if len(cells) != lengths.sum() or len(moments) != d * len(MOMENTS) or len(ranges) != d * len(RANGES):
+            raise ValidationError(f"expected a profile of {d} features with {lengths.sum()} cells; it is damaged")
+        return cls(
+            rows,
+            lengths.astype(np.int64),
+            cells.astype(np.int64),
+            moments.astype(np.float64).reshape(d, len(MOMENTS)),
+            ranges.astype(np.int64).reshape(d, len(RANGES)),
+            slots.astype(np.int64),
+        )
 
 
 def empty(reference: ReferenceProfile) -> Profile:
     """The profile of no rows: the neutral element of `merge`."""
-    return Profile(0, tuple(np.zeros(len(feature.counts), dtype=np.int64) for feature in reference.features))
-
-
-def fold(reference: ReferenceProfile, matrix: NDArray[np.float64]) -> Profile:
-    """The profile of the rows in `matrix`, (n, d) in the order of the reference's features. Cheap from ~256 rows on.
-
-    Raises:
-        ValidationError: not one column per feature.
-
-    >>> from mlops_ray.drift import Column, build_reference
-    >>> reference = build_reference([Column("plan", "categorical", ("a", "b"))], np.array([[0.0], [1.0]]))
-    >>> fold(reference, np.array([[1.0], [2.0], [np.nan]])).counts[0].tolist()
-    [0, 1, 1, 1]
-    """
-    values = as_matrix(matrix, len(reference.features))
-    total = empty(reference)
-    for start in range(0, len(values), _CHUNK_ROWS):
-        total = merge(total, _fold_chunk(reference, values[start : start + _CHUNK_ROWS]))
-    return total
+    lengths = np.array([len(feature.counts) for feature in reference.features], dtype=np.int64)
+    return Profile(
+        0,
+        lengths,
+        np.zeros(int(lengths.sum()), dtype=np.int64),
+        np.zeros((len(lengths), len(MOMENTS))),
+        np.zeros((len(lengths), len(RANGES)), dtype=np.int64),
+        np.zeros(reference.season.slots if reference.season is not None else 0, dtype=np.int64),
+    )
 
 
 def merge(a: Profile, b: Profile) -> Profile:
@@ -94,31 +114,22 @@ def merge(a: Profile, b: Profile) -> Profile:
 
 
 def subtract(a: Profile, b: Profile) -> Profile:
-    """The profile of the rows of `a` without those of `b`, which must be among them: the way a window forgets.
+    """The profile of the rows of `a` without those of `b`, which must be among them.
 
     Raises:
         ValidationError: the profiles belong to different references, or `b` holds rows that `a` does not.
     """
     left = _combine(a, b, np.subtract, a.rows - b.rows)
-    if left.rows < 0 or any((counts < 0).any() for counts in left.counts):
+    if left.rows < 0 or any((part < 0).any() for part in (left.cells, left.ranges, left.slots)):
         raise ValidationError(f"cannot take {b.rows} rows out of {a.rows}: some of them were never merged in")
     return left
 
 
-def _combine(a: Profile, b: Profile, by: Callable[..., NDArray[np.int64]], rows: int) -> Profile:
-    shapes = [[len(counts) for counts in profile.counts] for profile in (a, b)]
-    if shapes[0] != shapes[1]:
-        raise ValidationError(f"expected profiles of one reference, found the cells {shapes[0]} and {shapes[1]}")
-    return Profile(rows, tuple(by(x, y) for x, y in zip(a.counts, b.counts, strict=True)))
-
-
-def _fold_chunk(reference: ReferenceProfile, values: NDArray[np.float64]) -> Profile:
-    numeric = [i for i, feature in enumerate(reference.features) if feature.kind == "numeric"]
-    ordered = dict(zip(numeric, sorted_columns(values[:, numeric]), strict=True))
-    counts = [
-        numeric_counts(ordered[i], feature.edges)
-        if feature.kind == "numeric"
-        else categorical_counts(values[:, i], len(feature.categories))
-        for i, feature in enumerate(reference.features)
-    ]
-    return Profile(len(values), tuple(counts))
+def _combine(a: Profile, b: Profile, by: Callable[..., NDArray[Any]], rows: int) -> Profile:
+    if not np.array_equal(a.lengths, b.lengths):
+        cells = a.lengths.tolist(), b.lengths.tolist()
+        raise ValidationError(f"expected profiles of one reference, found the cells {cells[0]} and {cells[1]}")
+    size = max(len(a.slots), len(b.slots))
+    slots = [np.pad(profile.slots, (0, size - len(profile.slots))) for profile in (a, b)]
+    pairs = (a.cells, b.cells), (a.moments, b.moments), (a.ranges, b.ranges), slots
+    return Profile(rows, a.lengths, *(by(x, y) for x, y in pairs))

@@ -27,6 +27,7 @@ from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.performance import Performance, newest_labels
 from mlops_ray.monitor.reference import Watched, load_watched
 from mlops_ray.monitor.traffic_totals import TrafficTotals
+from mlops_ray.monitor.window_store import WindowStore
 from mlops_ray.monitor.yardstick import Yardstick
 from mlops_ray.records import RecordLog, not_kept
 from mlops_ray.rollout import Block, RatioCheck, sample_ratio_mismatch
@@ -78,6 +79,7 @@ class ModelMonitor:
         self._log = RecordLog(lake, spec.name)
         routes = routes_for(spec.alerts) if sinks is None else [Route(sink.name, sink) for sink in sinks]
         outbox = AlertOutbox(spec.name, routes, spec.alerting)
+        self._windows = WindowStore(lake, spec.name)
         self._book = AlertBook(spec.name, store, outbox)
         self._courier = Courier(store, outbox)
         self._deliveries = Deliveries(self._log, lake, spec.name, yardstick=Yardstick.of(spec, None))
@@ -100,12 +102,14 @@ class ModelMonitor:
             return
         watched = load_watched(champion)
         panes = Panes(watched.reference, size_s=self._spec.monitor.window.size_s)
-        self._recover(watched, panes, now_s)
+        self._windows.restore(champion.version, panes)
+        drift = DriftJudge(self._spec, self._book, watched, now_s=now_s)
+        self._recover(watched, panes, drift, now_s)
         self._book.resolve_others(champion.version, now_s)
         self._champion = _Champion(
             watched,
             panes,
-            DriftJudge(self._spec, self._book, watched),
+            drift,
             LabelJudge(self._spec, self._book, self._log, watched),
             OperationsWatch(self._spec, self._book, watched.version),
             AttributionJudge(self._spec, self._book, champion, lake=self._lake, tasks=self._attribution, now_s=now_s),
@@ -121,6 +125,7 @@ class ModelMonitor:
         self._dropped["copies"] += handover.get("dropped_copies", 0)
         if self._champion is not None and handover["version"] == self._champion.watched.version:
             self._champion.panes.add(time_s, Profile.from_bytes(handover["profile"]))
+            self._champion.drift.sample(time_s, handover["records"])
 
     def keep_labels(self, name: str, labels: pa.Table, now_s: float) -> None:
         """Keep outcomes; they count from now on. Of several for one row the last counts."""
@@ -160,7 +165,8 @@ class ModelMonitor:
         if not monitor.enabled or self._champion is None or now_s - self._judged_s < monitor.window.every_s:
             return None
         self._judged_s = now_s
-        self._champion.drift.judge(self._champion.panes.window(now_s), now_s)
+        self._champion.drift.judge(self._champion.panes, now_s)
+        self._windows.keep(self._champion.watched.version, self._champion.panes)
         return self._champion.labels
 
     def look_at_attribution(self, now_s: float) -> None:
@@ -208,10 +214,11 @@ class ModelMonitor:
                 if check.mismatch:
                     self._book.report(_sample_ratio(self._spec.name, version, units, check), now_s)
 
-    def _recover(self, watched: Watched, panes: Panes, now_s: float) -> None:
+    def _recover(self, watched: Watched, panes: Panes, drift: DriftJudge, now_s: float) -> None:
         """Refold the window from the records: they are what survives a crash."""
         try:
-            served = self._log.served(now_s - self._spec.monitor.window.size_s)
+            since_s = now_s - self._spec.monitor.window.size_s
+            served = self._log.served(min(since_s, panes.refold_from_s or since_s))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             # The versions of this window disagree on the type of a feature, so their records do not fit one table.
             _log.warning("model %s: its window begins empty, the records do not fit: %s", self._spec.name, error)
@@ -221,6 +228,7 @@ class ModelMonitor:
             _log.info("model %s: its window begins empty, %s is not in the records", self._spec.name, sorted(missing))
             return
         panes.add_rows(*watched.matrix_of(served))
+        drift.sample(now_s, served)
 
 
 def _sample_ratio(model: str, version: int, units: UnitTotals, check: RatioCheck) -> Finding:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mlops_ray.drift import ReferenceProfile
 from mlops_ray.lake import Lake
-from mlops_ray.model import Signature, encode
+from mlops_ray.model import Probe, Signature, encode
+from mlops_ray.model.probe import PROBE_FILE
 from mlops_ray.store import ModelVersionRecord
 
 __all__ = ["Watched", "load_watched"]
@@ -26,6 +27,8 @@ class Watched:
     signature: Signature
     reference: ReferenceProfile
     metrics: Mapping[str, float]
+    sample: NDArray[np.float64] | None = None
+    """Up to 1,000 training rows (n, d); None of pictures, and where the bundle has none."""
 
     def matrix_of(self, served: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features and prediction (n, d + 1) of the rows this version answered as champion, and their times (n,).
@@ -67,4 +70,10 @@ def load_watched(record: ModelVersionRecord) -> Watched:
     bundle = Lake(record.bundle_uri)
     signature = Signature.from_json(json.loads(bundle.read_bytes("signature.json")))
     reference = ReferenceProfile.from_json(bundle.read_bytes("reference.json").decode())
-    return Watched(record.version, signature, reference, record.metrics)
+    return Watched(record.version, signature, reference, record.metrics, _sample(bundle, signature))
+
+
+def _sample(bundle: Lake, signature: Signature) -> NDArray[np.float64] | None:
+    if signature.image is not None or not bundle.exists(PROBE_FILE):
+        return None
+    return Probe.from_bytes(bundle.read_bytes(PROBE_FILE), signature).matrix

@@ -223,7 +223,8 @@ def _profile(served: Sequence[Served], signature: Signature, reference: drift.Re
         return drift.empty(reference)
     features = _numbers(own, signature)
     scores = condensed(signature, [s.scores for s in own])
-    return drift.fold(reference, np.column_stack((features, scores)))
+    times_s = np.repeat([s.time_s for s in own], [len(s.scores) for s in own])
+    return drift.fold(reference, np.column_stack((features, scores)), times_s)
 
 
 def _table(served: Sequence[Served], signature: Signature, captured: Captured) -> pa.Table:

@@ -18,7 +18,7 @@ from mlops_ray.spec.explain import Attribution, Explain, ReportedKind, Reports
 from mlops_ray.spec.labels import Decay, Labels
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
-from mlops_ray.spec.monitor import Monitor, Thresholds, Window
+from mlops_ray.spec.monitor import Monitor, Multivariate, Quality, Thresholds, Window
 from mlops_ray.spec.operational import Operational
 from mlops_ray.spec.retrain import Cause, Guards, Retrain, RetrainData
 from mlops_ray.spec.rollout import (
@@ -122,6 +122,7 @@ __all__ = [
     "Metric",
     "ModelSpec",
     "Monitor",
+    "Multivariate",
     "Operational",
     "Outcome",
     "OutcomeKind",
@@ -129,6 +130,7 @@ __all__ = [
     "Paired",
     "Predictions",
     "PromQL",
+    "Quality",
     "Range",
     "ReportedKind",
     "Reports",

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.data import report_files
-from mlops_ray.drift import ReferenceProfile, build_reference
 from mlops_ray.evaluation import GateReport, evaluate_gates, with_golden
 from mlops_ray.lake import Lake
 from mlops_ray.model import Manifest, Predictor, build_probe, publish_bundle, write_bundle
@@ -18,6 +17,7 @@ from mlops_ray.tracking import ModelInput, patiently
 from mlops_ray.train.attribution import attribution_of
 from mlops_ray.train.model_card import CardFacts, model_card
 from mlops_ray.train.plots import Evidence, write_plots
+from mlops_ray.train.reference import importance_of, reference_of
 from mlops_ray.train.run_record import costs, environment, run_section, sources
 from mlops_ray.train.sweep import SweepResult
 from mlops_ray.train.training_data import TrainingData, predictions_of
@@ -80,7 +80,9 @@ def _judge(
         folder,
         model=result.model,
         signature=data.signature,
-        reference=_reference(data, predictions),
+        reference=reference_of(
+            data, predictions, shares=importance_of(result.model, data.signature), window_s=spec.monitor.window.size_s
+        ),
         card=model_card(_card_facts(order, data, result, report)),
         attribution=attribution_of(spec, data, result.model.flavor, predictor),
         probe=build_probe(data.signature, data.probe_rows, model=result.model, predict=predictor.predict),
@@ -179,14 +181,6 @@ def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest) -> 
         "ended_s": now_s,
         "costs": costs(spec, order.workspace, result.trials, wall_s=max(0.0, now_s - order.state.created_s)),
     }
-
-
-def _reference(data: TrainingData, predictions: NDArray[np.float64]) -> ReferenceProfile:
-    """Features as the model was trained on them; predictions on rows it was not trained on, as in production."""
-    signature = data.signature
-    features = build_reference(signature.columns(), data.in_time)
-    prediction = build_reference([signature.prediction_column()], signature.condensed(predictions)[:, None])
-    return ReferenceProfile(rows=features.rows, features=(*features.features, *prediction.features))
 
 
 def _card_facts(order: TrainingOrder, data: TrainingData, result: SweepResult, report: GateReport) -> CardFacts:

@@ -50,6 +50,8 @@ class TrainingData:
     holdout_overlap: float = 0.0  # share of holdout rows whose features are those of a row outside of it
     golden: Part | None = None  # the golden set, encoded as the rest
     golden_rows: pa.Table | None = None  # and as it was read, for a champion with other features
+    in_time_s: Matrix | None = None  # Unix times of `in_time` (rows,), where all are known
+    holdout_s: Matrix | None = None  # of the holdout
 
 
 def predictions_of(predict: Callable[[Matrix], Matrix], part: Part, signature: Signature) -> Matrix:
@@ -88,6 +90,8 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
     _check_parts(spec, parts)
     overlap = _overlap(matrix if pictures is None else pictures, held_out)
     _check_overlap(spec, overlap)
+    in_time = _profiled(rest[_oldest_first(spec, rows.take(pa.array(rest)))], pictures)
+    times_s = _times_s(spec, rows)
     return TrainingData(
         signature=signature,
         train=parts["training"],
@@ -95,9 +99,11 @@ def prepare(spec: ModelSpec, table: pa.Table) -> TrainingData:
         holdout=parts["holdout"],
         holdout_rows=rows.filter(pa.array(held_out)),
         probe_rows=rows.take(pa.array(_spread(rest[~validation], PROBE_ROWS))),
-        in_time=_in_time(signature, matrix, pictures, rest[_oldest_first(spec, rows.take(pa.array(rest)))]),
+        in_time=_in_time(signature, matrix, pictures, in_time),
         unlabelled=int((~known).sum()),
         holdout_overlap=overlap,
+        in_time_s=times_s[in_time] if times_s is not None else None,
+        holdout_s=times_s[places["holdout"]] if times_s is not None else None,
     )
 
 
@@ -123,8 +129,21 @@ def _part(matrix: Matrix, labels: Matrix, pictures: pa.Table | None, places: NDA
 def _in_time(signature: Signature, matrix: Matrix, pictures: pa.Table | None, places: NDArray[np.int64]) -> Matrix:
     if pictures is None:
         return matrix[places]
-    chosen = Part(matrix[:0], np.empty(0), pictures.take(pa.array(_spread(places, _PROFILED))))
+    chosen = Part(matrix[:0], np.empty(0), pictures.take(pa.array(places)))
     return np.concatenate([signature.profiled(rows) for rows in chosen.chunks(signature)])
+
+
+def _profiled(places: NDArray[np.int64], pictures: pa.Table | None) -> NDArray[np.int64]:
+    return places if pictures is None else _spread(places, _PROFILED)
+
+
+def _times_s(spec: ModelSpec, rows: pa.Table) -> Matrix | None:
+    """Unix times of the rows; None where one is not known."""
+    kind = rows.schema.field(spec.data.timestamp).type if spec.data.timestamp is not None else None
+    if kind is None or not pa.types.is_timestamp(kind) or rows[spec.data.timestamp].null_count:
+        return None
+    micros = rows[spec.data.timestamp].cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
+    return np.asarray(micros.to_numpy(), dtype=np.float64) / 1e6
 
 
 def _labels(spec: ModelSpec, table: pa.Table) -> Matrix:
