@@ -11,15 +11,16 @@ from mlops_ray.alerting import Dispatcher, Sink, sinks_for
 from mlops_ray.drift import Profile
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
+from mlops_ray.monitor.answered_rows import Run, in_process, newest_labels
 from mlops_ray.monitor.comparison import UnitTotals
 from mlops_ray.monitor.deliveries import Deliveries, Reading
 from mlops_ray.monitor.drift_judge import DriftJudge
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
 from mlops_ray.monitor.finding import Finding
 from mlops_ray.monitor.label_judge import LabelJudge
+from mlops_ray.monitor.outcome_report import OutcomeReport
 from mlops_ray.monitor.outcomes import Joining, OutcomeTotals, Totals
 from mlops_ray.monitor.panes import Panes
-from mlops_ray.monitor.performance import Performance, newest_labels
 from mlops_ray.monitor.reference import Watched, load_watched
 from mlops_ray.monitor.yardstick import Yardstick
 from mlops_ray.records import RecordLog, not_kept
@@ -45,13 +46,22 @@ class _Champion:
 class ModelMonitor:
     """The drift actor's part for one model. Belongs to one thread at a time.
 
-    All it knows can be made again from the store and the lake. `sinks` take its alerts, those of the spec by default.
+    All it knows can be made again from the store and the lake. `sinks` take its alerts, those of the spec by default;
+    `run` takes functions that read many files.
     """
 
     def __init__(
-        self, spec: ModelSpec, workspace: Workspace, store: Store, *, now_s: float, sinks: Sequence[Sink] | None = None
+        self,
+        spec: ModelSpec,
+        workspace: Workspace,
+        store: Store,
+        *,
+        now_s: float,
+        sinks: Sequence[Sink] | None = None,
+        run: Run = in_process,
     ) -> None:
         self._spec = spec
+        self._run = run
         self._store = store
         lake = Lake(workspace.lake)
         self._log = RecordLog(lake, spec.name)
@@ -83,7 +93,7 @@ class ModelMonitor:
             watched,
             panes,
             DriftJudge(self._spec, self._book, watched),
-            LabelJudge(self._spec, self._book, self._log, watched),
+            LabelJudge(self._spec, self._book, self._log, watched, run=self._run),
         )
         self._deliveries.measure_by(Yardstick.of(self._spec, watched.reference))
 
@@ -138,7 +148,7 @@ class ModelMonitor:
         self._champion.drift.judge(self._champion.panes.window(now_s), now_s)
         return self._champion.labels
 
-    def weigh(self, judge: LabelJudge, seen: Performance, now_s: float) -> None:
+    def weigh(self, judge: LabelJudge, seen: OutcomeReport, now_s: float) -> None:
         """Let a judge take in what it measured, unless another version is champion since."""
         if self._champion is not None and self._champion.labels is judge:
             judge.weigh(seen, now_s)
@@ -147,7 +157,7 @@ class ModelMonitor:
         """The newest judgement, and what replicas dropped since this process began, as JSON values."""
         status = {"model": self._spec.name, "version": None, "judged_s": self._judged_s, "dropped": dict(self._dropped)}
         if self._champion is None:
-            return status | {"report": None, "alerted_features": [], "performance": None}
+            return status | {"report": None, "alerted_features": [], "performance": None, "outcomes": None}
         version = self._champion.watched.version
         return status | {"version": version, **self._champion.drift.status(), **self._champion.labels.status()}
 

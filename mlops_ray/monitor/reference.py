@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_ray.drift import ReferenceProfile
+from mlops_ray.evaluation import HoldoutFacts
 from mlops_ray.lake import Lake
 from mlops_ray.model import Signature, encode
 from mlops_ray.store import ModelVersionRecord
@@ -26,6 +27,9 @@ class Watched:
     signature: Signature
     reference: ReferenceProfile
     metrics: Mapping[str, float]
+    holdout: HoldoutFacts | None = None
+    """None of a version from before these were kept."""
+    created_s: float | None = None
 
     def matrix_of(self, served: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features and prediction (n, d + 1) of the rows this version answered as champion, and their times (n,).
@@ -45,7 +49,7 @@ class Watched:
             return np.empty((0, width)), np.empty(0)
         features: Any = own["features"].combine_chunks()
         table = pa.Table.from_struct_array(features)
-        matrix = np.column_stack((self._numbers(table), own["score"].to_numpy()))
+        matrix = np.column_stack((self.numbers(table), own["score"].to_numpy()))
         return matrix, own["time_s"].to_numpy()
 
     def columns_of(self, features: Sequence[str]) -> list[str]:
@@ -55,8 +59,8 @@ class Watched:
             return list(features)
         return [column.name for column in self.signature.columns()]
 
-    def _numbers(self, features: pa.Table) -> NDArray[np.float64]:
-        """The features as a profile counts them; of a picture the records hold just that."""
+    def numbers(self, features: pa.Table) -> NDArray[np.float64]:
+        """The features (n, columns) as a profile counts them; of a picture the records hold just that."""
         if self.signature.image is None:
             return encode(self.signature, features)
         return np.column_stack([features[column.name].to_numpy() for column in self.signature.columns()])
@@ -67,4 +71,6 @@ def load_watched(record: ModelVersionRecord) -> Watched:
     bundle = Lake(record.bundle_uri)
     signature = Signature.from_json(json.loads(bundle.read_bytes("signature.json")))
     reference = ReferenceProfile.from_json(bundle.read_bytes("reference.json").decode())
-    return Watched(record.version, signature, reference, record.metrics)
+    facts = (record.training or {}).get("holdout")
+    holdout = None if facts is None else HoldoutFacts.from_json(facts)
+    return Watched(record.version, signature, reference, record.metrics, holdout, record.created_s)

@@ -2,7 +2,9 @@
 
 from mlops_ray.spec.alerts import AlertSink, LogSink, WebhookSink
 from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
-from mlops_ray.spec.labels import Decay, Labels
+from mlops_ray.spec.expression import COUNTS, names_in, parse_expression
+from mlops_ray.spec.fairness import Fairness, FairnessMetric
+from mlops_ray.spec.labels import BusinessMetric, ConceptDrift, Decay, Estimate, LabelDrift, Labels, Slices
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import Monitor, Thresholds, Window
@@ -52,6 +54,7 @@ from mlops_ray.spec.workspace import (
 __all__ = [
     "AB",
     "CONTROL_ACTOR",
+    "COUNTS",
     "DRIFT_ACTOR",
     "GLUE",
     "METRICS",
@@ -63,17 +66,22 @@ __all__ = [
     "Bake",
     "BatchRule",
     "Batching",
+    "BusinessMetric",
     "CanaryAutoscaling",
     "Capture",
     "CapturePolicy",
     "Cause",
     "Checks",
     "Choice",
+    "ConceptDrift",
     "Csv",
     "Data",
     "Decay",
     "Distribution",
+    "Estimate",
     "Events",
+    "Fairness",
+    "FairnessMetric",
     "Feature",
     "FeatureRule",
     "FeatureType",
@@ -83,6 +91,7 @@ __all__ = [
     "Guards",
     "Holdout",
     "IntRange",
+    "LabelDrift",
     "Labels",
     "Latency",
     "LogRange",
@@ -103,6 +112,7 @@ __all__ = [
     "Serve",
     "Severity",
     "Shadow",
+    "Slices",
     "Sql",
     "Step",
     "Strategy",
@@ -122,6 +132,8 @@ __all__ = [
     "is_sql",
     "json_schema",
     "load_spec",
+    "names_in",
+    "parse_expression",
     "parse_spec",
     "spec_template",
     "without_password",

@@ -8,7 +8,7 @@ from mlops_ray.spec.section import Section
 
 __all__ = ["Cause", "Guards", "Retrain"]
 
-Cause = Literal["drift", "decay"]
+Cause = Literal["drift", "decay", "concept_drift"]
 """Kinds of alert that may start a retraining."""
 
 
