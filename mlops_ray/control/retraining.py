@@ -51,7 +51,8 @@ class Retraining:
             return
         triggers = self._store.triggers(spec.name)
         for alert in self._store.alerts(spec.name, state="open"):
-            if alert.kind not in spec.retrain.triggers:
+            warned = alert.kind == "concept_drift" and alert.severity != "critical"
+            if alert.kind not in spec.retrain.triggers or warned:
                 continue
             states = [t.state for t in triggers if t.evidence["alert"] == alert.id]
             # A job that failed may have met a passing fault: guards say when the next attempt may start.

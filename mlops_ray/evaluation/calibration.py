@@ -17,7 +17,7 @@ class Calibration:
     """Of probabilities of the label 1."""
 
     error: float
-    """Expected calibration error: mean distance of the share of ones to the mean probability, over bins of equal rows."""
+    """Expected calibration error: mean distance of the share of ones to the mean probability, in bins of equal rows."""
     slope: float | None
     """Of the label's log odds over the probability's; below 1: too sure of itself. None where no fit is to be had."""
     intercept: float | None

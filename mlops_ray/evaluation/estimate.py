@@ -1,8 +1,8 @@
 """Performance that is to be expected where outcomes are not there yet, from calibrated probabilities.
 
-Every row counts as what its probability says it is, in shares (CBPE, as NannyML calls it): so many expected hits and
-misses make the metrics. It is right as far as the probabilities are, and blind to concept drift: where the same features
-mean other outcomes, nothing shows here.
+Every row counts as what its probability says, in shares (CBPE, as NannyML calls it): such expected hits and
+misses make the metrics. It is right as far as the probabilities are, and blind to concept drift: where the same
+features mean other outcomes, nothing shows here.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,12 @@
 """How differently groups are treated: confusion counts by group, differences and ratios with limits, verdicts.
 
-The metrics are fairlearn's of the same names. Limits are simultaneous over all pairs of groups (Bonferroni): each pair's
-difference has Newcombe's interval (1998, method 10), each ratio the log-normal one (Katz 1978).
+The metrics are fairlearn's of the same names. Limits are simultaneous over all pairs of groups (Bonferroni): each
+pair's difference has Newcombe's interval (1998, method 10), each ratio the log-normal one (Katz 1978).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def groups_of(values: Floats, categories: Sequence[str], bins: Sequence[float]) 
     names = [*categories, "unseen"]
     codes = np.where(np.isfinite(values), values, -1)
     if bins:
-        names = [f"below {bins[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(bins, bins[1:], strict=False))]
+        names = [f"below {bins[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bins))]
         names.append(f"from {bins[-1]:g}")
         codes = np.where(np.isfinite(values), np.searchsorted(bins, values, side="right"), -1)
     places = np.clip(codes, -1, len(names) - 1).astype(np.int64)
@@ -122,7 +122,8 @@ def judge_fairness(limit: Fairness, groups: Mapping[str, GroupCounts]) -> Fairne
 
 
 def _verdict(limit: Fairness, low: float | None, high: float | None) -> Verdict:
-    assert low is not None and high is not None, "a value has limits"
+    assert low is not None, "a value has limits"
+    assert high is not None, "a value has limits"
     if limit.max is not None:
         beyond, within = low > limit.max, high <= limit.max
     else:

@@ -67,8 +67,8 @@ class HoldoutFacts:
 
 
 def facts_of(task: Task, labels: Floats, predictions: Floats, training_labels: Floats) -> HoldoutFacts:
-    """From the holdout's labels (n,) and predictions (n,) or (n, classes), in the order of time as far as known, and the
-    labels of the training.
+    """From the holdout's labels (n,) and predictions (n,) or (n, classes), in the order of time as far as known, and
+    the labels of the training.
 
     >>> facts_of("binary", np.array([0.0, 1.0]), np.array([0.7, 0.8]), np.array([0.0, 1.0])).error
     0.5

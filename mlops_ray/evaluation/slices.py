@@ -2,8 +2,7 @@
 
 Every value of a category and every quantile bin of a number is a slice, and so are pairs of these that begin with a
 promising one (as in SliceFinder: Chung et al., ICDE 2019). Slices are ranked by the lower confidence limit of how much
-more errors they have than the rest, over all slices that were looked at (Bonferroni): the more are tried, the more it
-takes.
+more errors they have than the rest, over all slices there are (Bonferroni): the more there are, the more it takes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,9 +70,10 @@ def worst_slices(columns: Sequence[SliceColumn], errors: Mask, settings: Slices)
     singles = [c for column in columns for c in _conditions(column, settings) if _is_told(c.mask, settings)]
     ranked = sorted(singles, key=lambda c: -_low(c.mask, errors, 1.96))[:_BEAM]
     pairs = list(_pairs(ranked, singles, settings)) if settings.features > 1 else []
-    tried = len(singles) + len(pairs)
-    if not tried:
+    if not singles:
         return ()
+    # pairs that were passed over count too: the beam chose by the same rows
+    tried = len(singles) + (len(singles) * (len(singles) - 1) // 2 if settings.features > 1 else 0)
     z = float(stats.norm.ppf(1 - (1 - _LEVEL) / tried))
     alone = {condition.text: _slice((condition,), condition.mask, errors, z) for condition in singles}
     found = list(alone.values())

@@ -1,7 +1,7 @@
 """Outcomes joined to what was answered, file by file: each file of records and of labels is read when it is new.
 
-Of the answers a version gave only an 8-byte key and the time are kept; whole rows of those whose outcome is known. A file
-is read again when labels for its rows come. A model's own answer never becomes a label: labels are what was sent.
+Of the answers a version gave a key, the time and the score are kept; whole rows of those whose outcome is known. A
+file is read again when labels for its rows come. A model's own answer never becomes a label: labels are what was sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence

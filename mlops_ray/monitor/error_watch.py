@@ -1,8 +1,8 @@
 """The errors of a version as one stream, in the order of the predictions, for the test on concept drift.
 
 Outcomes may come late and corrected as long as their answers are young. Older answers are sealed: folded into a state
-that is kept in the lake, once and for all. After a restart the state and the records give the same stream again, so that
-no outcome is lost and none counts twice.
+that is kept in the lake, once and for all. After a restart the state and the records give the same stream again, so
+that no outcome is lost and none counts twice.
 """
 
 import json
@@ -52,7 +52,7 @@ class ErrorWatch:
         return self._sealed.before_s
 
     def take(self, rows: pa.Table, *, seal_s: float) -> ErrorStream:
-        """The stream over all labelled `rows` of `AnsweredRows.rows(self.since_s)`; those before `seal_s` are sealed."""
+        """The stream over all labelled `rows` of `AnsweredRows.rows(since_s)`; those before `seal_s` are sealed."""
         whole = self._sealed.stream
         if seal_s > self._sealed.before_s:
             moments = rows["time_s"].to_numpy()

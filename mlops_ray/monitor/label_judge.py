@@ -8,7 +8,7 @@ from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.answered_rows import AnsweredRows, Run, in_process
 from mlops_ray.monitor.error_watch import ErrorWatch
 from mlops_ray.monitor.finding import Finding
-from mlops_ray.monitor.outcome_findings import concept_drift, decay, label_drift, unfairness
+from mlops_ray.monitor.outcome_findings import concept_drift, decay, is_another, label_drift, unfairness
 from mlops_ray.monitor.outcome_report import Answers, OutcomeReport, report_on
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.records import RecordLog
@@ -82,10 +82,10 @@ class LabelJudge:
         }
 
     def _raise(self, finding: Finding, now_s: float) -> None:
-        """An alert that gets worse is another one: who was told of a warning has to hear of the drift."""
+        """An alert that gets worse, or whose test alarms again, is another one: what follows one follows it once."""
         known = self._book.open_alert(finding.kind, finding.version)
-        if known is not None and known.severity != finding.severity:
-            self._book.resolve(finding.kind, finding.version, f"is {finding.severity} now", now_s)
+        if known is not None and is_another(known.severity, known.evidence, finding):
+            self._book.resolve(finding.kind, finding.version, "a newer alert takes its place", now_s)
         self._book.report(finding, now_s)
 
     def _watch(self, since_s: float) -> ErrorWatch | None:

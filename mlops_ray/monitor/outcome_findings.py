@@ -1,10 +1,12 @@
 """What is wrong with a version by its outcomes: from a report to findings, or to the end of one. Pure.
 
-Each function gives a `Finding`, an `AllClear`, or None where nothing changes: between the two an alert stays what it is,
+Each function gives a `Finding`, an `AllClear`, or None where nothing changes: between the two an alert stays as it is,
 so that a metric at the edge does not flap.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from mlops_ray.monitor.finding import Finding, FindingKind
 from mlops_ray.monitor.outcome_report import OutcomeReport
@@ -13,7 +15,7 @@ from mlops_ray.monitor.reference import Watched
 from mlops_ray.spec import Fairness, ModelSpec
 from mlops_ray.verdict import Verdict
 
-__all__ = ["AllClear", "Judgement", "concept_drift", "decay", "label_drift", "unfairness"]
+__all__ = ["AllClear", "Judgement", "concept_drift", "decay", "is_another", "label_drift", "unfairness"]
 
 _CLEAR_AT = 0.75  # of the distance that counts
 
@@ -44,9 +46,9 @@ def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
     if drop <= settings.max_drop or limits is None or limits[0] <= known <= limits[1]:
         return None
     message = (
-        f"{settings.metric} of {spec.name} v{performance.version} is {now:.4f} on {performance.rows} labelled rows "
-        f"({settings.level:.0%} interval {limits[0]:.4f} to {limits[1]:.4f}), {known:.4f} on the holdout; worse by more "
-        f"than {settings.max_drop:g}"
+        f"{settings.metric} of {spec.name} v{performance.version} is {now:.4f} on {performance.rows} labelled rows, "
+        f"{known:.4f} on the holdout; worse by more than {settings.max_drop:g} ({settings.level:.0%} interval "
+        f"{limits[0]:.4f} to {limits[1]:.4f})"
     )
     return Finding("decay", "critical", performance.version, message, evidence=_evidence(seen))
 
@@ -62,9 +64,9 @@ def concept_drift(spec: ModelSpec, watched: Watched, seen: OutcomeReport, *, bas
     if stream.level == "warning":
         run_length = spec.monitor.labels.concept_drift.warning_run_length
     message = (
-        f"errors of {spec.name} v{watched.version} became more frequent than {base:.3f}, the most that its holdout lets "
-        f"expect: {stream.level} level since label {stream.since} of {stream.seen}; without drift this happens once in "
-        f"{run_length:,} labels or less often"
+        f"errors of {spec.name} v{watched.version} became more frequent than {base:.3f}, the most that its holdout "
+        f"lets expect: {stream.level} level since label {stream.since} of {stream.seen}; without drift this happens "
+        f"once in {run_length:,} labels or less often"
     )
     severity = "critical" if stream.level == "drift" else "warning"
     evidence = {"base": base, "errors": stream.to_json(), **_evidence(seen)}
@@ -101,6 +103,14 @@ def unfairness(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgem
     if values and all(_within(limit, value) for limit, value in values):
         return AllClear("fairness", "every limit of fairness is kept again")
     return None
+
+
+def is_another(severity: str, evidence: Mapping[str, Any], finding: Finding) -> bool:
+    """Whether a finding says more than the open alert of its kind: it is graver, or the test has alarmed again."""
+    if severity == "warning" and finding.severity == "critical":
+        return True
+    before, now = evidence.get("errors"), finding.evidence.get("errors")
+    return before is not None and now is not None and now["alarms"] > before["alarms"]
 
 
 def _within(limit: Fairness, value: float) -> bool:

@@ -56,8 +56,8 @@ class LabelDrift(Section):
 
 
 class BusinessMetric(Section):
-    """A metric of your own: over the counts tp, fp, tn, fn and n of all rows, or the mean over the rows of an expression
-    of `label`, `prediction` (a score) and the features."""
+    """A metric of your own: over the counts tp, fp, tn, fn and n of all rows, or the mean over the rows of an
+    expression of `label`, `prediction` (a score) and the features."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     expression: str = Field(min_length=1, description="such as `(20 * tp - 5 * fp) / n` or `where(label, amount, 0)`")
