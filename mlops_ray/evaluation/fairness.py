@@ -187,9 +187,9 @@ def _ratio(shares: Shares, z: float) -> tuple[float | None, float | None, float 
     lows, highs = [], []
     for one, other in combinations(shares, 2):
         (a, n), (b, m) = sorted((one, other), key=lambda share: share[0] / share[1])
-        a, b = max(a, 0.5), max(b, 0.5)  # half a hit where there is none, so that the logarithm exists
-        spread = z * float(np.sqrt(max(0.0, 1 / a - 1 / n + 1 / b - 1 / m)))
-        ratio = (a / n) / (b / m)
+        few, many = max(float(a), 0.5), max(float(b), 0.5)  # half a hit where there is none: the logarithm exists
+        spread = z * float(np.sqrt(max(0.0, 1 / few - 1 / n + 1 / many - 1 / m)))
+        ratio = (few / n) / (many / m)
         lows.append(ratio * float(np.exp(-spread)))
         highs.append(min(1.0, ratio * float(np.exp(spread))))
     return min(rates) / max(rates), min(lows), min(highs)

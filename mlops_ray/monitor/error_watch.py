@@ -53,15 +53,13 @@ class ErrorWatch:
 
     def take(self, rows: pa.Table, *, seal_s: float) -> ErrorStream:
         """The stream over all labelled `rows` of `AnsweredRows.rows(since_s)`; those before `seal_s` are sealed."""
-        whole = self._sealed.stream
+        moments = rows["time_s"].to_numpy()
+        begin, old = moments.searchsorted([self._sealed.before_s, max(seal_s, self._sealed.before_s)]).tolist()
         if seal_s > self._sealed.before_s:
-            moments = rows["time_s"].to_numpy()
-            old = int(moments.searchsorted(seal_s))
-            begin = int(moments.searchsorted(self._sealed.before_s))
-            self._sealed = SealedErrors(seal_s, whole.after(self.test, self._errors(rows.slice(begin, old - begin))))
-            rows, whole = rows.slice(old), self._sealed.stream
+            stream = self._sealed.stream.after(self.test, self._errors(rows.slice(begin, old - begin)))
+            self._sealed = SealedErrors(seal_s, stream)
             self._keep()
-        return whole.after(self.test, self._errors(rows))
+        return self._sealed.stream.after(self.test, self._errors(rows.slice(old)))
 
     def _errors(self, rows: pa.Table) -> Any:
         labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()

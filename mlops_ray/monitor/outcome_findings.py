@@ -6,7 +6,7 @@ so that a metric at the edge does not flap.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mlops_ray.monitor.finding import Finding, FindingKind
 from mlops_ray.monitor.outcome_report import OutcomeReport
@@ -68,7 +68,7 @@ def concept_drift(spec: ModelSpec, watched: Watched, seen: OutcomeReport, *, bas
         f"lets expect: {stream.level} level since label {stream.since} of {stream.seen}; without drift this happens "
         f"once in {run_length:,} labels or less often"
     )
-    severity = "critical" if stream.level == "drift" else "warning"
+    severity: Literal["critical", "warning"] = "critical" if stream.level == "drift" else "warning"
     evidence = {"base": base, "errors": stream.to_json(), **_evidence(seen)}
     return Finding("concept_drift", severity, watched.version, message, evidence=evidence)
 

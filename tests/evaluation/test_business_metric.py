@@ -61,7 +61,7 @@ def test_an_expression_has_its_value(expression: str, expected: float) -> None:
     ],
 )
 def test_nothing_else_is_parsed(text: str) -> None:
-    with pytest.raises(ValueError, match="column|expected"):
+    with pytest.raises(ValueError, match=r"column|expected"):
         parse_expression(text, names=("tp", "fp", "tn"))
 
 
