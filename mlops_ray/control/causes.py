@@ -97,7 +97,7 @@ def causes(spec: ModelSpec, seen: Seen) -> list[CauseFound]:
     Alerts count by their kind, never those of bad data, of operations or of a split that is off. All other causes need
     a champion: before the first one there is nothing to train again.
     """
-    found = [_of_alert(alert) for alert in seen.alerts if _retrains(alert.kind, spec)]
+    found = [_of_alert(alert) for alert in seen.alerts if _retrains(alert, spec)]
     champion = seen.champion
     if champion is not None:
         found += [
@@ -130,8 +130,14 @@ def newer_cause(trigger: TriggerRecord, others: Sequence[TriggerRecord]) -> Trig
     return next((o for o in later if o.created_s > trigger.created_s), None)
 
 
-def _retrains(kind: str, spec: ModelSpec) -> bool:
-    return kind not in _ACTIONS and kind in _ALERT_CAUSES and kind in spec.retrain.triggers
+def _retrains(alert: AlertRecord, spec: ModelSpec) -> bool:
+    warned = alert.kind == "concept_drift" and alert.severity != "critical"
+    return (
+        alert.kind not in _ACTIONS
+        and alert.kind in _ALERT_CAUSES
+        and alert.kind in spec.retrain.triggers
+        and not warned
+    )
 
 
 def _of_alert(alert: AlertRecord) -> CauseFound:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_ray.control.outcome_text import outcome_lines
 from mlops_ray.store import Store
 
 __all__ = ["drift_text", "overview", "overview_text"]
@@ -23,20 +24,21 @@ def overview_text(content: Mapping[str, Any]) -> str:
 
 
 def drift_text(content: Mapping[str, Any]) -> str:
-    """A drift status as a table of features."""
+    """A drift status: a table of features, and what outcomes say."""
     report = content.get("report")
     if report is None:
-        return f"{content['model']}: no window was judged yet"
-    lines = [f"{content['model']} v{content['version']}: {report['message']}"]
-    lines.append(f"{'feature':24} {'KS':>6} {'JS':>6} {'PSI':>7}  verdict")
-    for f in report["features"]:
-        verdict = "DRIFTED" if f["drifted"] else "fine"
-        lines.append(f"{f['name']:24} {f['ks']:6.3f} {f['js']:6.3f} {f['psi']:7.3f}  {verdict}")
+        lines = [f"{content['model']}: no window was judged yet"]
+    else:
+        lines = [f"{content['model']} v{content['version']}: {report['message']}"]
+        lines.append(f"{'feature':24} {'KS':>6} {'JS':>6} {'PSI':>7}  verdict")
+        for f in report["features"]:
+            verdict = "DRIFTED" if f["drifted"] else "fine"
+            lines.append(f"{f['name']:24} {f['ks']:6.3f} {f['js']:6.3f} {f['psi']:7.3f}  {verdict}")
     performance = content.get("performance")
     if performance and performance["metrics"]:
         metrics = ", ".join(f"{k} {v:.4f}" for k, v in performance["metrics"].items())
         lines.append(f"on {performance['rows']} labelled rows ({performance['coverage']:.0%} of all): {metrics}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *outcome_lines(content.get("outcomes"))])
 
 
 def _model(store: Store, name: str) -> dict[str, Any]:

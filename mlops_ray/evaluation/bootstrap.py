@@ -15,7 +15,7 @@ from mlops_ray.errors import ValidationError
 from mlops_ray.evaluation.metrics import check_rows, score, summary_of
 from mlops_ray.spec import METRICS, Metric
 
-__all__ = ["Interval", "paired_difference"]
+__all__ = ["Interval", "paired_difference", "resampled_metric"]
 
 Array = NDArray[np.float64]
 Resampled = Callable[[Array], Array]  # weights (b, n) -> the metric of each draw (b,)
@@ -78,7 +78,17 @@ def paired_difference(
     return Interval(difference=difference, low=float(low), high=float(high))
 
 
+def resampled_metric(metric: Metric, labels: Array, predictions: Array, *, seed: int, resamples: int) -> Array:
+    """The metric of each of the draws (resamples,), NaN where a draw leaves it undefined; raises as `score` does."""
+    y, p = check_rows(metric, labels, predictions)
+    return _resampled_over(_resampled(metric, y, p), len(y), seed, resamples)
+
+
 def _resampled_differences(new: Resampled, old: Resampled, rows: int, seed: int, resamples: int) -> Array:
+    return _resampled_over(lambda weights: new(weights) - old(weights), rows, seed, resamples)
+
+
+def _resampled_over(value: Resampled, rows: int, seed: int, resamples: int) -> Array:
     random = np.random.default_rng(seed)
     together = max(1, _CHUNK_CELLS // rows)
     chunks = []
@@ -89,7 +99,7 @@ def _resampled_differences(new: Resampled, old: Resampled, rows: int, seed: int,
                 for _ in range(min(together, resamples - start))
             ]
         ).astype(np.float64)
-        chunks.append(new(weights) - old(weights))
+        chunks.append(value(weights))
     return np.concatenate(chunks)
 
 

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import SpecError
 from mlops_ray.evaluation.bootstrap import paired_difference
+from mlops_ray.evaluation.fairness import FairnessResult
 from mlops_ray.evaluation.metrics import scores
-from mlops_ray.spec import METRICS, Gate, Metric, Task
+from mlops_ray.spec import METRICS, Fairness, Gate, Metric, Task
 from mlops_ray.verdict import Verdict
 
 __all__ = ["GateKind", "GateReport", "GateResult", "evaluate_gates", "with_golden"]
 
-GateKind = Literal["min", "max", "not_worse_by"]
+GateKind = Literal["min", "max", "not_worse_by", "fairness"]
 Array = NDArray[np.float64]
 
 
@@ -23,13 +24,14 @@ Array = NDArray[np.float64]
 class GateResult:
     """One condition and what came of it."""
 
-    metric: Metric
+    metric: str
+    """A metric of the task, or of fairness with its attribute."""
     kind: GateKind
     threshold: float
     value: float | None
-    """The metric (min, max), or how much better than the champion (not_worse_by; None without a champion)."""
+    """The metric (min, max, fairness), or how much better than the champion (not_worse_by; None without a champion)."""
     low: float | None
-    """Bounds of the 95 % interval of a comparison; None otherwise."""
+    """Bounds of the interval of a comparison or of a fairness metric; None otherwise."""
     high: float | None
     verdict: Verdict
     message: str
@@ -46,6 +48,15 @@ class GateReport:
     champion_metrics: Mapping[str, float] | None
     golden_metrics: Mapping[str, float] | None = None
     """Every metric on the golden set, where there is one."""
+
+    def and_fairness(self, limits: Sequence[Fairness], found: Sequence[FairnessResult]) -> "GateReport":
+        """The report with these limits as conditions too, each with what came of it.
+
+        >>> GateReport(Verdict.PASS, (), {}, None).and_fairness([], []).verdict.value
+        'PASS'
+        """
+        results = (*self.results, *(_fairness(limit, result) for limit, result in zip(limits, found, strict=True)))
+        return replace(self, verdict=_overall(results), results=results)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -146,6 +157,14 @@ def _overall(results: Sequence[GateResult]) -> Verdict:
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL
     return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.PASS
+
+
+def _fairness(limit: Fairness, found: FairnessResult) -> GateResult:
+    threshold = limit.max if limit.max is not None else limit.min
+    assert threshold is not None, "the spec has one of both"
+    return GateResult(
+        limit.name, "fairness", threshold, found.value, found.low, found.high, found.verdict, found.message
+    )
 
 
 def _bound(metric: Metric, kind: Literal["min", "max"], threshold: float, value: float) -> GateResult:

@@ -15,6 +15,7 @@ from mlops_ray.errors import ClusterError, MlopsRayError, NotFoundError, StoreEr
 from mlops_ray.monitor.evidence_ledger import Cursor
 from mlops_ray.monitor.model_monitor import ModelMonitor
 from mlops_ray.monitor.outcomes import Totals
+from mlops_ray.monitor.ray_task import as_ray_task
 from mlops_ray.monitor.traffic_totals import TrafficTotals
 from mlops_ray.rollout import Block
 from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
@@ -98,7 +99,7 @@ class DriftWatch:
 
     def _begin(self, spec: ModelSpec) -> ModelMonitor:
         now_s = time.time()
-        monitor = ModelMonitor(spec, self._workspace, self._store, now_s=now_s)
+        monitor = ModelMonitor(spec, self._workspace, self._store, now_s=now_s, run=as_ray_task)
         try:
             monitor.follow(now_s)
         except MlopsRayError as error:

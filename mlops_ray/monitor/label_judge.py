@@ -5,57 +5,94 @@ from dataclasses import asdict
 from typing import Any
 
 from mlops_ray.monitor.alert_book import AlertBook
+from mlops_ray.monitor.answered_rows import AnsweredRows, Run, in_process
+from mlops_ray.monitor.error_watch import ErrorWatch
 from mlops_ray.monitor.finding import Finding
-from mlops_ray.monitor.performance import Performance, drop_of, performance_since
+from mlops_ray.monitor.outcome_findings import concept_drift, decay, is_another, label_drift, unfairness
+from mlops_ray.monitor.outcome_report import Answers, OutcomeReport, report_on
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.records import RecordLog
-from mlops_ray.spec import Decay, ModelSpec
+from mlops_ray.spec import ModelSpec
 
 __all__ = ["LabelJudge"]
 
-_WINDOWS = 10
+_MOST_ROWS = 500_000
 
 
 class LabelJudge:
-    """One for each champion."""
+    """One for each champion. `run` takes functions that read many files elsewhere than in this process."""
 
-    def __init__(self, spec: ModelSpec, book: AlertBook, log: RecordLog, watched: Watched) -> None:
+    def __init__(
+        self, spec: ModelSpec, book: AlertBook, log: RecordLog, watched: Watched, *, run: Run = in_process
+    ) -> None:
         self._spec = spec
         self._book = book
         self._log = log
         self._watched = watched
-        self._performance: Performance | None = None
+        self._answered = AnsweredRows(log, watched.version, spec.train.task, watched, run)
+        self._errors: ErrorWatch | None = None
+        self._oldest_s = float("-inf")  # of the rows that there is room for
+        self._report: OutcomeReport | None = None
 
-    def measure(self, now_s: float) -> Performance:
-        """Performance on outcomes; only reads the lake, so it needs no lock and holds nobody up."""
-        horizon_s = self._spec.monitor.window.size_s * _WINDOWS
-        task = self._spec.train.task
-        return performance_since(self._log, version=self._watched.version, task=task, since_s=now_s - horizon_s)
+    def measure(self, now_s: float) -> OutcomeReport:
+        """What the outcomes say now; only reads records, so it needs no lock and holds nobody up. One at a time."""
+        settings = self._spec.monitor.labels
+        since_s = now_s - settings.matures_s - self._spec.monitor.window.size_s * settings.windows
+        watch = self._watch(since_s)
+        needed_s = since_s if watch is None else min(since_s, watch.since_s)
+        self._answered.look(max(needed_s, self._oldest_s))
+        rows = self._answered.rows(max(needed_s, self._oldest_s))
+        if rows.num_rows > _MOST_ROWS:
+            self._oldest_s = rows["time_s"][rows.num_rows - _MOST_ROWS].as_py()
+            since_s = max(since_s, self._oldest_s)
+        stream = None if watch is None else watch.take(rows, seal_s=since_s)
+        first = int(rows["time_s"].to_numpy().searchsorted(since_s))
+        return report_on(
+            self._spec,
+            self._watched,
+            rows.slice(first),
+            Answers(*self._answered.answers(since_s)),
+            since_s=since_s,
+            now_s=now_s,
+            errors=stream,
+            waiting=self._answered.waiting(),
+        )
 
-    def weigh(self, seen: Performance, now_s: float) -> None:
-        """Take a measured performance in, and raise or resolve the alert on decay."""
-        self._performance = seen
-        decay = self._spec.monitor.labels.decay
-        if decay is None or seen.rows < decay.min_labels:
-            return
-        known, now = self._watched.metrics.get(decay.metric), seen.metrics.get(decay.metric)
-        if known is None or now is None:
-            return
-        drop = drop_of(decay.metric, self._spec.train.task, known=known, now=now)
-        if drop > decay.max_drop:
-            self._book.report(_decay(self._spec.name, decay, seen, known=known, now=now), now_s)
-        elif drop <= decay.max_drop / 2:
-            # Between the two nothing changes, so that a metric at the edge does not flap.
-            self._book.resolve("decay", self._watched.version, f"{decay.metric} is {now:.4f} again", now_s)
+    def weigh(self, seen: OutcomeReport, now_s: float) -> None:
+        """Take a report in, and raise or resolve the alerts on outcomes."""
+        self._report = seen
+        spec, watched = self._spec, self._watched
+        for judgement in (
+            decay(spec, watched, seen),
+            concept_drift(spec, watched, seen, base=None if self._errors is None else self._errors.test.base),
+            label_drift(spec, watched, seen),
+            unfairness(spec, watched, seen),
+        ):
+            if isinstance(judgement, Finding):
+                self._raise(judgement, now_s)
+            elif judgement is not None:
+                self._book.resolve(judgement.kind, watched.version, judgement.reason, now_s)
 
     def status(self) -> Mapping[str, Any]:
-        """The newest performance as JSON values."""
-        return {"performance": asdict(self._performance) if self._performance else None}
+        """The newest report as JSON values."""
+        report = self._report
+        return {
+            "performance": asdict(report.performance) if report is not None else None,
+            "outcomes": report.to_json() if report is not None else None,
+        }
 
+    def _raise(self, finding: Finding, now_s: float) -> None:
+        """An alert that gets worse, or whose test alarms again, is another one: what follows one follows it once."""
+        known = self._book.open_alert(finding.kind, finding.version)
+        if known is not None and is_another(known.severity, known.evidence, finding):
+            self._book.resolve(finding.kind, finding.version, "a newer alert takes its place", now_s)
+        self._book.report(finding, now_s)
 
-def _decay(model: str, decay: Decay, seen: Performance, *, known: float, now: float) -> Finding:
-    message = (
-        f"{decay.metric} of {model} v{seen.version} is {now:.4f} on {seen.rows} labelled rows, {known:.4f} on the "
-        f"holdout; worse by more than {decay.max_drop:g}"
-    )
-    return Finding("decay", "critical", seen.version, message, evidence=asdict(seen))
+    def _watch(self, since_s: float) -> ErrorWatch | None:
+        settings = self._spec.monitor.labels.concept_drift
+        if self._watched.holdout is None or not settings.enabled:
+            return None
+        if self._errors is None:
+            begin_s = self._watched.created_s if self._watched.created_s is not None else since_s
+            self._errors = ErrorWatch(self._log, self._watched, settings, self._spec.train.task, since_s=begin_s)
+        return self._errors

@@ -12,6 +12,7 @@ from mlops_ray.drift import Profile
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.alert_outbox import AlertOutbox
+from mlops_ray.monitor.answered_rows import Run, in_process, newest_labels
 from mlops_ray.monitor.attribution import AttributionJudge
 from mlops_ray.monitor.attribution_task import AttributionTasks, RayAttribution
 from mlops_ray.monitor.comparison import UnitTotals
@@ -22,9 +23,9 @@ from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
 from mlops_ray.monitor.finding import Finding
 from mlops_ray.monitor.label_judge import LabelJudge
 from mlops_ray.monitor.operations_watch import OperationsWatch
+from mlops_ray.monitor.outcome_report import OutcomeReport
 from mlops_ray.monitor.outcomes import Joining, OutcomeTotals, Totals
 from mlops_ray.monitor.panes import Panes
-from mlops_ray.monitor.performance import Performance, newest_labels
 from mlops_ray.monitor.reference import Watched, load_watched
 from mlops_ray.monitor.traffic_totals import TrafficTotals
 from mlops_ray.monitor.window_store import WindowStore
@@ -59,7 +60,8 @@ class _Champion:
 class ModelMonitor:
     """The drift actor's part for one model. Belongs to one thread at a time.
 
-    All it knows can be made again from the store and the lake. `sinks` take its alerts, those of the spec by default.
+    All it knows can be made again from the store and the lake. `sinks` take its alerts, those of the spec by default;
+    `run` takes functions that read many files.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class ModelMonitor:
         now_s: float,
         sinks: Sequence[Sink] | None = None,
         attribution: AttributionTasks | None = None,
+        run: Run = in_process,
     ) -> None:
         self._spec = spec
         self._attribution = attribution or RayAttribution()
+        self._run = run
         self._store = store
         self._lake, lake = workspace.lake, Lake(workspace.lake)
         self._log = RecordLog(lake, spec.name)
@@ -110,7 +114,7 @@ class ModelMonitor:
             watched,
             panes,
             drift,
-            LabelJudge(self._spec, self._book, self._log, watched),
+            LabelJudge(self._spec, self._book, self._log, watched, run=self._run),
             OperationsWatch(self._spec, self._book, watched.version),
             AttributionJudge(self._spec, self._book, champion, lake=self._lake, tasks=self._attribution, now_s=now_s),
         )
@@ -174,7 +178,7 @@ class ModelMonitor:
         if self._spec.monitor.enabled and self._champion is not None:
             self._champion.attribution.tick(now_s)
 
-    def weigh(self, judge: LabelJudge, seen: Performance, now_s: float) -> None:
+    def weigh(self, judge: LabelJudge, seen: OutcomeReport, now_s: float) -> None:
         """Let a judge take in what it measured, unless another version is champion since."""
         if self._champion is not None and self._champion.labels is judge:
             judge.weigh(seen, now_s)
@@ -190,7 +194,14 @@ class ModelMonitor:
         """The newest judgement, and what replicas dropped since this process began, as JSON values."""
         status = {"model": self._spec.name, "version": None, "judged_s": self._judged_s, "dropped": dict(self._dropped)}
         if self._champion is None:
-            return status | {"report": None, "alerted_features": [], "performance": None, "operations": None}
+            nothing = {
+                "report": None,
+                "alerted_features": [],
+                "performance": None,
+                "outcomes": None,
+                "operations": None,
+            }
+            return status | nothing
         version = self._champion.watched.version
         return status | {"version": version, **self._champion.status()}
 

@@ -1,22 +1,34 @@
-"""Performance on outcomes: joins labels to predictions by request id and row, and says when it has decayed."""
+"""Performance on outcomes: metrics of the rows whose outcome is known, over a stretch of time and by window."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mlops_ray.errors import ValidationError
-from mlops_ray.evaluation import scores
+from mlops_ray.evaluation import Measurement, measure_outcomes, scores
+from mlops_ray.monitor.answered_rows import AnsweredRows, newest_labels
 from mlops_ray.records import RecordLog
 from mlops_ray.spec import METRICS, Metric, Task
 
-__all__ = ["Performance", "drop_of", "newest_labels", "performance_since"]
+__all__ = [
+    "Performance",
+    "Ripeness",
+    "WindowPerformance",
+    "drop_of",
+    "newest_labels",
+    "performance_of",
+    "performance_since",
+    "predicted",
+    "windows_of",
+]
 
-_KEYS = ["request_id", "row"]
-_COLUMNS = [*_KEYS, "time_s", "version", "assigned", "score"]
-_USERS = ["champion", "canary"]  # neither copies nor requests that asked for a version
+Floats = NDArray[np.float64]
+Ripeness = Literal["provisional", "matured"]
 
 
 @dataclass(frozen=True)
@@ -28,73 +40,106 @@ class Performance:
     """Rows with a prediction and an outcome."""
     coverage: float
     """Their share of all rows the version answered; 0 as well while no outcome came."""
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
     """Empty as long as the outcomes allow no metric (one class only)."""
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Confidence limits of the metrics that have some."""
+
+
+@dataclass(frozen=True)
+class WindowPerformance:
+    """The answers of one stretch of time, whenever their outcomes came."""
+
+    begin_s: float
+    end_s: float
+    answers: int
+    rows: int
+    """With an outcome."""
+    ripeness: Ripeness
+    """Provisional as long as outcomes are still expected, or too few are there."""
+    metrics: Mapping[str, float]
+
+    @property
+    def coverage(self) -> float:
+        """Share of the answers with an outcome."""
+        return self.rows / self.answers if self.answers else 0.0
 
 
 def performance_since(log: RecordLog, *, version: int, task: Task, since_s: float) -> Performance:
-    """Metrics of `version` over the rows that it answered for users at or after `since_s`."""
-    labels = log.labels(since_s)
-    if task == "binary":  # a stray outcome must not hide what the others say
-        labels = labels.filter(pc.field("label").isin([0.0, 1.0]))
-    if not labels.num_rows:
-        return Performance(version=version, rows=0, coverage=0.0, metrics={})
-    answered = (pc.field("version") == version) & pc.field("score").is_valid() & pc.field("assigned").isin(_USERS)
-    if task == "multiclass":
-        return _of_classes(log, version, labels, answered & (pc.field("time_s") >= since_s), log.served_files(since_s))
-    served = log.served(since_s, _COLUMNS).filter(answered)
-    joined = served.join(labels.select([*_KEYS, "label"]), keys=_KEYS, join_type="inner")
-    return Performance(
-        version=version,
-        rows=joined.num_rows,
-        coverage=joined.num_rows / served.num_rows if served.num_rows else 0.0,
-        metrics=_metrics(joined, task) if joined.num_rows else {},
-    )
-
-
-def _of_classes(
-    log: RecordLog, version: int, labels: pa.Table, answered: pc.Expression, files: Sequence[str]
-) -> Performance:
-    """Read file by file: of the many probabilities only those of labelled rows are kept."""
-    known = labels.select([*_KEYS, "label"])
-    served, parts = 0, [known.slice(0, 0).append_column("scores", pa.array([], pa.list_(pa.float32())))]
-    for path in files:
-        rows = log.served_in(path, [*_COLUMNS, "scores"]).filter(answered)
-        served += rows.num_rows
-        places = pa.array(np.arange(rows.num_rows))
-        # a join takes no lists
-        found = rows.select(_KEYS).append_column("place", places).join(known, keys=_KEYS, join_type="inner")
-        parts.append(found.drop_columns(["place"]).append_column("scores", rows["scores"].take(found["place"])))
-    joined = pa.concat_tables(parts)
-    return Performance(
-        version=version,
-        rows=joined.num_rows,
-        coverage=joined.num_rows / served if served else 0.0,
-        metrics=_class_metrics(joined),
-    )
-
-
-def _class_metrics(joined: pa.Table) -> dict[str, float]:
-    """From the rows whose probabilities were kept, of as many classes as most of them have."""
-    counts = pc.fill_null(pc.list_value_length(joined["scores"]), 0).to_numpy()
-    if not counts.any():
-        return {}
-    classes = int(np.bincount(counts[counts > 0]).argmax())
-    rows = joined.filter(pa.array(counts == classes))
-    predictions = rows["scores"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, classes)
+    """Metrics of `version` over the rows that it answered for users at or after `since_s`, read in one go."""
+    answered = AnsweredRows(log, version, task)
+    answered.look(since_s)
+    answers, _ = answered.answers(since_s)
+    rows = answered.rows(since_s)
+    labels, predictions = predicted(rows, task)
     try:
-        return scores("multiclass", rows["label"].to_numpy(), predictions)
+        metrics = scores(task, labels, predictions)
     except ValidationError:
-        return {}
+        metrics = {}
+    return Performance(version, rows.num_rows, _share(rows.num_rows, len(answers)), metrics)
 
 
-def newest_labels(labels: pa.Table) -> pa.Table:
-    """One outcome for each request and row: the last one received, and of those received together the last in order."""
-    numbered = labels.append_column("_order", pa.array(range(labels.num_rows), pa.int64()))
-    ordered = numbered.sort_by([("received_s", "ascending"), ("_order", "ascending")])
-    places = ordered.append_column("_place", pa.array(range(labels.num_rows), pa.int64()))
-    newest = places.group_by(_KEYS).aggregate([("_place", "max")])["_place_max"]
-    return ordered.take(newest.sort()).drop_columns(["_order"])
+def performance_of(rows: pa.Table, *, version: int, task: Task, answers: int, level: float) -> Performance:
+    """Metrics with limits of the labelled `rows` of `AnsweredRows.rows`, out of so many answers."""
+    labels, predictions = predicted(rows, task)
+    found = measure_outcomes(task, labels, predictions, level=level, seed=0) if len(labels) else Measurement({}, {})
+    return Performance(version, rows.num_rows, _share(rows.num_rows, answers), found.metrics, found.limits)
+
+
+def windows_of(
+    rows: pa.Table,
+    times: Floats,
+    *,
+    task: Task,
+    size_s: float,
+    since_s: float,
+    now_s: float,
+    matures_s: float,
+    min_coverage: float,
+) -> tuple[WindowPerformance, ...]:
+    """By window of the time of the prediction, oldest first; windows begin at multiples of their size.
+
+    Args:
+        rows: labelled ones, as of `AnsweredRows.rows`.
+        times: of all answers, sorted.
+        size_s: of a window.
+        since_s: the first window begins at or before it.
+        now_s: the last window reaches to it.
+        matures_s: an answer's outcome is expected so long after it.
+        min_coverage: below it a window stays provisional.
+    """
+    first, last = int(since_s // size_s), int(now_s // size_s)
+    moments = rows["time_s"].to_numpy()
+    found = []
+    for number in range(first, last + 1):
+        begin_s, end_s = number * size_s, (number + 1) * size_s
+        among = slice(*np.searchsorted(moments, [begin_s, end_s]).tolist())
+        answers = int(np.diff(np.searchsorted(times, [begin_s, end_s]))[0])
+        if not answers:
+            continue
+        part = rows.slice(among.start, among.stop - among.start)
+        try:
+            metrics = scores(task, *predicted(part, task))
+        except ValidationError:
+            metrics = {}
+        ripe = end_s + matures_s <= now_s and part.num_rows >= min_coverage * answers
+        ripeness: Ripeness = "matured" if ripe else "provisional"
+        found.append(WindowPerformance(begin_s, end_s, answers, part.num_rows, ripeness, metrics))
+    return tuple(found)
+
+
+def predicted(rows: pa.Table, task: Task) -> tuple[Floats, Floats]:
+    """Labels (n,) and predictions (n,); of several classes probabilities (n, classes), of the rows that have as many as
+    most have."""
+    if task != "multiclass":
+        return rows["label"].to_numpy(), rows["score"].to_numpy()
+    counts = pc.fill_null(pc.list_value_length(rows["scores"]), 0).to_numpy()
+    if not counts.any():
+        return np.empty(0), np.empty((0, 0))
+    classes = int(np.bincount(counts[counts > 0]).argmax())
+    whole = rows.filter(pa.array(counts == classes))
+    flat = whole["scores"].combine_chunks().flatten().to_numpy().astype(np.float64)
+    return whole["label"].to_numpy(), flat.reshape(-1, classes)
 
 
 def drop_of(metric: Metric, task: Task, *, known: float, now: float) -> float:
@@ -106,8 +151,5 @@ def drop_of(metric: Metric, task: Task, *, known: float, now: float) -> float:
     return known - now if METRICS[task][metric] else now - known
 
 
-def _metrics(joined: pa.Table, task: Task) -> dict[str, float]:
-    try:
-        return scores(task, joined["label"].to_numpy(), joined["score"].to_numpy())
-    except ValidationError:
-        return {}
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

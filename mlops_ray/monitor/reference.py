@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_ray.drift import ReferenceProfile
+from mlops_ray.evaluation import HoldoutFacts
 from mlops_ray.lake import Lake
 from mlops_ray.model import Probe, Signature, encode
 from mlops_ray.model.probe import PROBE_FILE
@@ -29,6 +30,9 @@ class Watched:
     metrics: Mapping[str, float]
     sample: NDArray[np.float64] | None = None
     """Up to 1,000 training rows (n, d); None of pictures, and where the bundle has none."""
+    holdout: HoldoutFacts | None = None
+    """None of a version from before these were kept."""
+    created_s: float | None = None
 
     def matrix_of(self, served: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features and prediction (n, d + 1) of the rows this version answered as champion, and their times (n,).
@@ -48,7 +52,7 @@ class Watched:
             return np.empty((0, width)), np.empty(0)
         features: Any = own["features"].combine_chunks()
         table = pa.Table.from_struct_array(features)
-        matrix = np.column_stack((self._numbers(table), own["score"].to_numpy()))
+        matrix = np.column_stack((self.numbers(table), own["score"].to_numpy()))
         return matrix, own["time_s"].to_numpy()
 
     def columns_of(self, features: Sequence[str]) -> list[str]:
@@ -58,8 +62,8 @@ class Watched:
             return list(features)
         return [column.name for column in self.signature.columns()]
 
-    def _numbers(self, features: pa.Table) -> NDArray[np.float64]:
-        """The features as a profile counts them; of a picture the records hold just that."""
+    def numbers(self, features: pa.Table) -> NDArray[np.float64]:
+        """The features (n, columns) as a profile counts them; of a picture the records hold just that."""
         if self.signature.image is None:
             return encode(self.signature, features)
         return np.column_stack([features[column.name].to_numpy() for column in self.signature.columns()])
@@ -70,7 +74,16 @@ def load_watched(record: ModelVersionRecord) -> Watched:
     bundle = Lake(record.bundle_uri)
     signature = Signature.from_json(json.loads(bundle.read_bytes("signature.json")))
     reference = ReferenceProfile.from_json(bundle.read_bytes("reference.json").decode())
-    return Watched(record.version, signature, reference, record.metrics, _sample(bundle, signature))
+    facts = (record.training or {}).get("holdout")
+    return Watched(
+        record.version,
+        signature,
+        reference,
+        record.metrics,
+        _sample(bundle, signature),
+        None if facts is None else HoldoutFacts.from_json(facts),
+        record.created_s,
+    )
 
 
 def _sample(bundle: Lake, signature: Signature) -> NDArray[np.float64] | None:

@@ -69,9 +69,8 @@ class RecordLog:
         return self._paths("labels", since_s)
 
     def labels_in(self, path: str) -> pa.Table:
-        """One file of outcomes."""
-        with pq.ParquetFile(f"{self._lake.root}/{path}", filesystem=self._lake.filesystem) as file:
-            return file.read()
+        """The outcomes of one file."""
+        return pq.read_table(io.BytesIO(self._lake.read_bytes(path))).select(LABELS.names)
 
     def labels(self, since_s: float) -> pa.Table:
         """Outcomes received at or after `since_s`, the newest of each request and row only."""
@@ -80,6 +79,15 @@ class RecordLog:
         ordered = table.sort_by("received_s").append_column("place", pa.array(range(table.num_rows), pa.int64()))
         newest = ordered.group_by(["request_id", "row"]).aggregate([("place", "max")])
         return ordered.take(newest["place_max"]).select(LABELS.names)
+
+    def checkpoint(self, name: str) -> bytes | None:
+        """What was kept under that name by whoever reads the records step by step; None without one."""
+        path = f"{self._folder('checkpoints')}/{name}.json"
+        return self._lake.read_bytes(path) if self._lake.exists(path) else None
+
+    def keep_checkpoint(self, name: str, content: bytes) -> None:
+        """Keep how far a reader has come, in place of what was kept under that name before."""
+        self._lake.write_bytes(f"{self._folder('checkpoints')}/{name}.json", content)
 
     def find(self, request_id: str) -> dict[str, Any]:
         """The record of what a request was answered, its first row; what a shadow made of its copy is another thing.

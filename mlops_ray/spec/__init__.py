@@ -15,7 +15,9 @@ from mlops_ray.spec.alerts import (
 )
 from mlops_ray.spec.data import Checks, Data, Distribution, Feature, FeatureType, ForeignKey
 from mlops_ray.spec.explain import Attribution, Explain, ReportedKind, Reports
-from mlops_ray.spec.labels import Decay, Labels
+from mlops_ray.spec.expression import COUNTS, names_in, parse_expression
+from mlops_ray.spec.fairness import Fairness, FairnessMetric
+from mlops_ray.spec.labels import BusinessMetric, ConceptDrift, Decay, Estimate, LabelDrift, Labels, Slices
 from mlops_ray.spec.load import json_schema, load_spec, parse_spec
 from mlops_ray.spec.model_spec import ModelSpec
 from mlops_ray.spec.monitor import Monitor, Multivariate, Quality, Thresholds, Window
@@ -76,6 +78,7 @@ from mlops_ray.spec.workspace import (
 __all__ = [
     "AB",
     "CONTROL_ACTOR",
+    "COUNTS",
     "DRIFT_ACTOR",
     "GLUE",
     "METRICS",
@@ -93,19 +96,24 @@ __all__ = [
     "Bake",
     "BatchRule",
     "Batching",
+    "BusinessMetric",
     "CanaryAutoscaling",
     "Capture",
     "CapturePolicy",
     "Cause",
     "Checks",
     "Choice",
+    "ConceptDrift",
     "Csv",
     "Data",
     "Decay",
     "Distribution",
     "EmailSink",
+    "Estimate",
     "Events",
     "Explain",
+    "Fairness",
+    "FairnessMetric",
     "Feature",
     "FeatureRule",
     "FeatureType",
@@ -115,6 +123,7 @@ __all__ = [
     "Guards",
     "Holdout",
     "IntRange",
+    "LabelDrift",
     "Labels",
     "Latency",
     "LogRange",
@@ -144,6 +153,7 @@ __all__ = [
     "Severity",
     "Shadow",
     "SlackSink",
+    "Slices",
     "Sql",
     "Step",
     "Strategy",
@@ -164,6 +174,8 @@ __all__ = [
     "is_sql",
     "json_schema",
     "load_spec",
+    "names_in",
+    "parse_expression",
     "parse_spec",
     "spec_template",
     "without_password",

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from mlops_ray.spec.alerts import AlertPolicy, AlertSink, LogSink
 from mlops_ray.spec.data import Data
+from mlops_ray.spec.expression import COUNTS, names_in, parse_expression
+from mlops_ray.spec.fairness import Fairness
 from mlops_ray.spec.monitor import Monitor
 from mlops_ray.spec.retrain import Retrain
 from mlops_ray.spec.rollout import Rollout
@@ -24,6 +26,7 @@ class ModelSpec(Section):
     data: Data
     train: Train = Train()
     gates: tuple[Gate, ...] = ()
+    fairness: tuple[Fairness, ...] = Field((), max_length=20, description="how far groups may be treated differently")
     approval: Approval = Approval()
     serve: Serve = Serve()
     rollout: Rollout = Rollout()
@@ -144,4 +147,45 @@ class ModelSpec(Section):
                 f"retrain.data.from_records needs every feature as it was served, but serve.capture.fields has "
                 f"{used[0]!r}: {capture.fields[used[0]]}"
             )
+        return self
+
+    def _decay_fits_the_task(self) -> Self:
+        decay, known = self.monitor.labels.decay, METRICS[self.train.task]
+        if decay is not None and decay.metric not in known:
+            raise ValueError(
+                f"monitor.labels.decay.metric {decay.metric!r} is not for task {self.train.task!r}; "
+                f"expected one of {', '.join(known)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _business_metrics_name_what_is_there(self) -> Self:
+        for i, metric in enumerate(self.monitor.labels.business):
+            names = names_in(parse_expression(metric.expression))
+            counted = bool(names & set(COUNTS))
+            known = COUNTS if counted else ("label", "prediction", *self.data.features)
+            try:
+                parse_expression(metric.expression, names=known)
+            except ValueError as error:
+                raise ValueError(f"monitor.labels.business[{i}].expression: {error}") from None
+            if counted and self.train.task != "binary":
+                raise ValueError(
+                    f"monitor.labels.business[{i}].expression: tp, fp, tn, fn and n are for task 'binary', "
+                    f"found {self.train.task!r}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fairness_has_groups(self) -> Self:
+        for i, limit in enumerate(self.fairness):
+            feature = self.data.features.get(limit.attribute)
+            if feature is None:
+                raise ValueError(f"fairness[{i}].attribute names {limit.attribute!r}, which is no feature")
+            if feature.type == "image" or (feature.type in ("float", "int")) != bool(limit.bins):
+                raise ValueError(
+                    f"fairness[{i}].attribute {limit.attribute!r}: expected a feature of type category or bool without "
+                    f"bins, or a number with bins; found type {feature.type} and {len(limit.bins)} bins"
+                )
+            if self.train.task != "binary":
+                raise ValueError(f"fairness is for train.task 'binary', found {self.train.task!r}")
         return self

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.data import report_files
-from mlops_ray.evaluation import GateReport, evaluate_gates, with_golden
+from mlops_ray.evaluation import GateReport, HoldoutFacts, evaluate_gates, facts_of, with_golden
 from mlops_ray.lake import Lake
 from mlops_ray.model import Manifest, Predictor, build_probe, publish_bundle, write_bundle
 from mlops_ray.store import Event, ModelVersionRecord, Stage
 from mlops_ray.tracking import ModelInput, patiently
 from mlops_ray.train.attribution import attribution_of
+from mlops_ray.train.holdout_fairness import fairness_on_holdout
 from mlops_ray.train.model_card import CardFacts, model_card
 from mlops_ray.train.plots import Evidence, write_plots
 from mlops_ray.train.reference import importance_of, reference_of
@@ -44,7 +45,8 @@ def register_winner(order: TrainingOrder, data: TrainingData, result: SweepResul
         predictions = predictions_of(predictor.predict, data.holdout, data.signature)
         report, manifest = _judge(order, data, result, predictor=predictor, predictions=predictions, folder=bundle)
         uri = publish_bundle(bundle, Lake(order.workspace.lake), order.spec.name)
-        training = _made_how(order, result, manifest)
+        facts = facts_of(order.spec.train.task, data.holdout.y, predictions, data.train.y)
+        training = _made_how(order, result, manifest, facts)
         _write_artifacts(folder / "artifacts", order, training, bundle)
         evidence = Evidence(
             order.spec.train, data.signature, data.holdout, predictions, result.model, predictor, result.trials
@@ -73,6 +75,8 @@ def _judge(
     spec = order.spec
     champion = order.champion.predictions(data.holdout_rows) if order.champion else None
     report = evaluate_gates(spec.gates, spec.train.task, data.holdout.y, predictions, champion, seed=spec.train.seed)
+    limits = [limit for limit in spec.fairness if limit.gate]
+    report = report.and_fairness(limits, fairness_on_holdout(limits, data.signature, data.holdout, predictions))
     report = _on_golden(order, data, report, predictor)
     messages = "; ".join(result.message for result in report.results) or "none asked for"
     order.progress(f"gates {report.verdict}: {messages}")
@@ -155,7 +159,7 @@ def _write_artifacts(folder: Path, order: TrainingOrder, training: dict[str, Any
         (folder / "code.diff").write_text(order.code.diff, encoding="utf-8")
 
 
-def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest) -> dict[str, Any]:
+def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest, facts: HoldoutFacts) -> dict[str, Any]:
     """The record of the training; JSON-ready."""
     spec, best, now_s = order.spec, result.best, order.clock()
     return {
@@ -177,6 +181,7 @@ def _made_how(order: TrainingOrder, result: SweepResult, manifest: Manifest) -> 
         "sources": sources(spec.train.trainer),
         "environment": environment(),
         "resources": spec.train.resources.model_dump(),
+        "holdout": facts.to_json(),
         "started_s": order.state.created_s,
         "ended_s": now_s,
         "costs": costs(spec, order.workspace, result.trials, wall_s=max(0.0, now_s - order.state.created_s)),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.spec.samples import changed, refusal
 
-TOP = "alerting, alerts, approval, data, gates, monitor, name, retrain, rollout, serve, train"
+TOP = "alerting, alerts, approval, data, fairness, gates, monitor, name, retrain, rollout, serve, train"
 DATA = "checks, classes, csv, events, features, format, label, source, sql, table, timestamp, unit"
 KINDS = "choice, int_uniform, log_uniform, uniform"
 
@@ -35,7 +35,10 @@ KINDS = "choice, int_uniform, log_uniform, uniform"
             "rollout.steps.0.shar",
             "unknown key; did you mean 'share'? Valid keys: max_s, min_requests, min_s, mirror, share",
         ),
-        ("monitor.labels.decay.drop", "unknown key; did you mean 'max_drop'? Valid keys: max_drop, metric, min_labels"),
+        (
+            "monitor.labels.decay.drop",
+            "unknown key; did you mean 'max_drop'? Valid keys: level, max_drop, metric, min_labels",
+        ),
         ("alerts.0.url", "unknown key; valid keys: kinds, min_severity, name, resolved, type"),
         (
             "alerts.1.timeout",

@@ -1,0 +1,122 @@
+"""What is wrong with a version by its outcomes: from a report to findings, or to the end of one. Pure.
+
+Each function gives a `Finding`, an `AllClear`, or None where nothing changes: between the two an alert stays as it is,
+so that a metric at the edge does not flap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mlops_ray.monitor.finding import Finding, FindingKind
+from mlops_ray.monitor.outcome_report import OutcomeReport
+from mlops_ray.monitor.performance import drop_of
+from mlops_ray.monitor.reference import Watched
+from mlops_ray.spec import Fairness, ModelSpec
+from mlops_ray.verdict import Verdict
+
+__all__ = ["AllClear", "Judgement", "concept_drift", "decay", "is_another", "label_drift", "unfairness"]
+
+_CLEAR_AT = 0.75  # of the distance that counts
+
+
+@dataclass(frozen=True)
+class AllClear:
+    """An alert of that kind has no reason any more."""
+
+    kind: FindingKind
+    reason: str
+
+
+Judgement = Finding | AllClear | None
+
+
+def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
+    """Worse than on the holdout by more than `max_drop`, and the interval does not hold the holdout's value."""
+    settings, task, performance = spec.monitor.labels.decay, spec.train.task, seen.performance
+    if settings is None or performance.rows < settings.min_labels:
+        return None
+    known, now = watched.metrics.get(settings.metric), performance.metrics.get(settings.metric)
+    if known is None or now is None:
+        return None
+    drop = drop_of(settings.metric, task, known=known, now=now)
+    if drop <= settings.max_drop / 2:
+        return AllClear("decay", f"{settings.metric} is {now:.4f} again")
+    limits = performance.limits.get(settings.metric)
+    if drop <= settings.max_drop or limits is None or limits[0] <= known <= limits[1]:
+        return None
+    message = (
+        f"{settings.metric} of {spec.name} v{performance.version} is {now:.4f} on {performance.rows} labelled rows, "
+        f"{known:.4f} on the holdout; worse by more than {settings.max_drop:g} ({settings.level:.0%} interval "
+        f"{limits[0]:.4f} to {limits[1]:.4f})"
+    )
+    return Finding("decay", "critical", performance.version, message, evidence=_evidence(seen))
+
+
+def concept_drift(spec: ModelSpec, watched: Watched, seen: OutcomeReport, *, base: float | None) -> Judgement:
+    """What the test on the stream of errors says; `base` is the error rate it takes for none."""
+    stream = seen.errors
+    if stream is None or base is None or not stream.seen:
+        return None
+    if stream.level == "stable":
+        return AllClear("concept_drift", "errors are as frequent as on the holdout again")
+    run_length = spec.monitor.labels.concept_drift.run_length
+    if stream.level == "warning":
+        run_length = spec.monitor.labels.concept_drift.warning_run_length
+    message = (
+        f"errors of {spec.name} v{watched.version} became more frequent than {base:.3f}, the most that its holdout "
+        f"lets expect: {stream.level} level since label {stream.since} of {stream.seen}; without drift this happens "
+        f"once in {run_length:,} labels or less often"
+    )
+    severity: Literal["critical", "warning"] = "critical" if stream.level == "drift" else "warning"
+    evidence = {"base": base, "errors": stream.to_json(), **_evidence(seen)}
+    return Finding("concept_drift", severity, watched.version, message, evidence=evidence)
+
+
+def label_drift(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
+    """Outcomes that are distributed unlike the training's."""
+    found = seen.labels
+    if found is None:
+        return None
+    if found.drifted:
+        message = (
+            f"outcomes of {spec.name} v{watched.version} are not distributed as in its training: distance "
+            f"{found.distance:.3f} on {found.labels} labels (at least {found.low:.3f} with 95 % confidence), "
+            f"{found.floor:.3f} counts"
+        )
+        return Finding("label_drift", "warning", watched.version, message, evidence=asdict(found))
+    if found.distance < _CLEAR_AT * found.floor:
+        return AllClear("label_drift", f"the distance to the training is {found.distance:.3f} again")
+    return None
+
+
+def unfairness(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
+    """Limits of fairness that are surely broken; over when each value is within its limit again."""
+    limits = {limit.name: limit for limit in spec.fairness}
+    broken = [result for result in seen.fairness if result.verdict is Verdict.FAIL]
+    if broken:
+        message = f"{spec.name} v{watched.version}: " + "; ".join(result.message for result in broken)
+        features = tuple(dict.fromkeys(limits[result.name].attribute for result in broken))
+        evidence = {"fairness": [{**asdict(result), "verdict": result.verdict.value} for result in broken]}
+        return Finding("fairness", "critical", watched.version, message, features, evidence)
+    values = [(limits[result.name], result.value) for result in seen.fairness if result.value is not None]
+    if values and all(_within(limit, value) for limit, value in values):
+        return AllClear("fairness", "every limit of fairness is kept again")
+    return None
+
+
+def is_another(severity: str, evidence: Mapping[str, Any], finding: Finding) -> bool:
+    """Whether a finding says more than the open alert of its kind: it is graver, or the test has alarmed again."""
+    if severity == "warning" and finding.severity == "critical":
+        return True
+    before, now = evidence.get("errors"), finding.evidence.get("errors")
+    return before is not None and now is not None and now["alarms"] > before["alarms"]
+
+
+def _within(limit: Fairness, value: float) -> bool:
+    return value <= limit.max if limit.max is not None else value >= (limit.min or 0.0)
+
+
+def _evidence(seen: OutcomeReport) -> dict[str, object]:
+    """Of a performance, with the slices that are worst."""
+    return {**asdict(seen.performance), "slices": [asdict(found) for found in seen.slices]}
