@@ -96,7 +96,7 @@ class _Story:
         """Ingest, train and deliver, in peace."""
         register(self.store, self.spec, actor="chaos", now_s=time.time())
         self._land()
-        how = {"actor": "chaos", "clock": time.time, "progress": _say}
+        how: dict[str, Any] = {"actor": "chaos", "clock": time.time, "progress": _say}
         ingest_batch(self.store, self.spec, self.workspace, **how)
         version = run_training(self.spec, self.workspace, code=code_version(Path.cwd()), **how)
         rollout = deploy(self.store, self.spec, version=version.version, actor="chaos", now_s=time.time())
@@ -149,8 +149,9 @@ class _Story:
         while time.monotonic() < until_s:
             time.sleep(min(_LOOK_S, max(0.0, until_s - time.monotonic())))
             answers = self.driver.drain_answers()[-_LABELLED_PER_LOOK:]
-            outcomes = self._world.outcomes([a.row for a in answers]) if answers else []
-            self._pending |= {a.request_id: int(y) for a, y in zip(answers, outcomes, strict=True)}
+            if answers:
+                outcomes = self._world.outcomes([a.row for a in answers])
+                self._pending |= {a.request_id: int(y) for a, y in zip(answers, outcomes, strict=True)}
             if not self._pending:
                 continue
             try:

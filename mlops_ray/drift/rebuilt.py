@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_ray.drift.reference import FeatureReference, ReferenceProfile
+from mlops_ray.drift.feature_reference import FeatureReference
+from mlops_ray.drift.reference import ReferenceProfile
 
 __all__ = ["rebuilt_rows"]
 

@@ -38,6 +38,13 @@ from mlops_ray.store import Store
 __all__ = ["ModelMonitor"]
 
 _log = logging.getLogger(__name__)
+_NOTHING: Mapping[str, Any] = {
+    "report": None,
+    "alerted_features": [],
+    "performance": None,
+    "outcomes": None,
+    "operations": None,
+}
 
 
 @dataclass(frozen=True)
@@ -194,14 +201,7 @@ class ModelMonitor:
         """The newest judgement, and what replicas dropped since this process began, as JSON values."""
         status = {"model": self._spec.name, "version": None, "judged_s": self._judged_s, "dropped": dict(self._dropped)}
         if self._champion is None:
-            nothing = {
-                "report": None,
-                "alerted_features": [],
-                "performance": None,
-                "outcomes": None,
-                "operations": None,
-            }
-            return status | nothing
+            return {**status, **_NOTHING}
         version = self._champion.watched.version
         return status | {"version": version, **self._champion.status()}
 

@@ -7,7 +7,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Dialect,
     Double,
     Enum,
     Index,
@@ -18,9 +17,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.schema import CreateColumn
-from sqlalchemy.types import TypeDecorator
 
-from mlops_ray.store.canonical import canonical, decoded
+from mlops_ray.store.column_types import Json, Names
 from mlops_ray.store.records import (
     AlertRecord,
     ApiKeyRecord,
@@ -56,31 +54,6 @@ __all__ = [
     "TRIGGERS",
     "add_missing_columns",
 ]
-
-
-class Json(TypeDecorator[Any]):
-    """A JSON value as canonical text, the same in every database."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, _dialect: Dialect) -> str:
-        """Called by SQLAlchemy when a value goes in."""
-        return canonical(value)
-
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
-        """Called by SQLAlchemy when a value comes out."""
-        return decoded(value or "null")
-
-
-class Names(Json):
-    """A tuple of strings, as a JSON list."""
-
-    cache_ok = True
-
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
-        """Called by SQLAlchemy when a value comes out."""
-        return tuple(decoded(value or "[]"))
 
 
 METADATA = MetaData()

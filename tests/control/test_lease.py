@@ -149,5 +149,5 @@ def test_nobody_waits_for_a_dead_process_of_the_same_host(store: Store) -> None:
 def test_an_older_epoch_is_never_written_over_a_newer_one(store: Store) -> None:
     old = store.take_lease("control", "elsewhere/1/a", now_s=0.0, lasts_s=1.0)
     store.take_lease("control", "elsewhere/1/b", now_s=10.0, lasts_s=1.0)
-    with pytest.raises(ConflictError, match="expected epoch 2 or a later one"), store.renewing() as change:
+    with pytest.raises(ConflictError, match="expected epoch 2 or a later one"), store.bookkeeping() as change:
         change.put_lease(old)

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_ray.alerting import Dispatcher
 from mlops_ray.control.outcome_text import outcome_lines
 from mlops_ray.evaluation import HoldoutFacts, facts_of
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
+from mlops_ray.monitor.alert_outbox import AlertOutbox
 from mlops_ray.monitor.label_judge import LabelJudge
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.records import LABELS, RecordLog
-from mlops_ray.spec import ModelSpec, Workspace
+from mlops_ray.spec import AlertPolicy, ModelSpec, Workspace
 from mlops_ray.store import Store
 from tests.monitor.samples import SIGNATURE, reference, served, toy_spec
 
@@ -48,9 +48,9 @@ class World:
         self.store = Store(workspace.store)
         self.store.create()
         self.log = RecordLog(Lake(workspace.lake), "toy")
-        self.book = AlertBook("toy", self.store, Dispatcher([]))
+        self.book = AlertBook("toy", self.store, AlertOutbox("toy", [], AlertPolicy()))
         metrics = {"accuracy": 0.9, "auc": 0.9}
-        self.watched = Watched(1, SIGNATURE, reference(), metrics, facts, START_S)
+        self.watched = Watched(1, SIGNATURE, reference(), metrics, holdout=facts, created_s=START_S)
         self.judge = self.new_judge()
         self.rows = 0
 
