@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from mlops_ray.errors import AsleepError, DeadlineError, HurriedError, PredictionError, RequestError
+from mlops_ray.errors import AsleepError, HurriedError, PredictionError, RequestError
 from mlops_ray.model import Signature
 from mlops_ray.rollout import on_canary
 from mlops_ray.serve.access import Access
@@ -19,7 +19,7 @@ from mlops_ray.serve.canary_link import CanaryLink
 from mlops_ray.serve.loaded import Decoders, LoadedModel
 from mlops_ray.serve.model_app import Label, ModelApp, Startup, new_request_id
 from mlops_ray.serve.outbox import Outbox
-from mlops_ray.serve.predicted import Predicted
+from mlops_ray.serve.predicted import Predicted, status_of
 from mlops_ray.serve.reading import read_aside
 from mlops_ray.serve.recorder import Served
 from mlops_ray.serve.remote_version import RemoteVersion
@@ -223,7 +223,7 @@ class FrontDoor(ModelApp):
             # That the champion has no room says nothing about it; what the canary did is kept all the same.
             if error is not None or isinstance(failure, PredictionError):
                 nothing = Predicted(np.full(len(request.rows.matrix), np.nan), 0.0, 0.0)
-                why, status = error or str(failure), _status_of(failure)
+                why, status = error or str(failure), status_of(failure)
                 self._answered(request, "champion", champion.version, nothing, error=why, status=status)
             raise
         return self._answered(request, "champion", champion.version, predicted, error=error)
@@ -293,10 +293,3 @@ class FrontDoor(ModelApp):
     async def keep_labels(self, labels: list[Label]) -> None:
         """Keep outcomes durably; see `ModelApp.keep_labels`."""
         await self._outbox.keep_labels(labels)
-
-
-def _status_of(failure: PredictionError | RequestError) -> int:
-    """What a client is told."""
-    if isinstance(failure, RequestError):
-        return failure.status
-    return 504 if isinstance(failure, DeadlineError) else 500

@@ -1,11 +1,13 @@
-"""The scores of one request, and how long the model took for them."""
+"""The scores of one request and how long the model took for them, or the status of a request without any."""
 
 from typing import Any
 
 import msgspec
 import numpy as np
 
-__all__ = ["Predicted"]
+from mlops_ray.errors import DeadlineError, PredictionError, RequestError
+
+__all__ = ["Predicted", "status_of"]
 
 
 class Predicted(msgspec.Struct, frozen=True, gc=False):
@@ -16,3 +18,10 @@ class Predicted(msgspec.Struct, frozen=True, gc=False):
     """From asking to the beginning of the predict call."""
     predict_ms: float
     """Of the predict call that the rows went through, whoever else's rows were in it."""
+
+
+def status_of(failure: PredictionError | RequestError) -> int:
+    """What a client is told."""
+    if isinstance(failure, RequestError):
+        return failure.status
+    return 504 if isinstance(failure, DeadlineError) else 500
