@@ -80,8 +80,7 @@ class ModelApp(ABC):
         """The versions in memory; the first is the one that answers when none is named."""
 
     def loaded(self, version: int | None) -> LoadedModel | None:  # noqa: ARG002 - for those who have models
-        """The version that is named, or that answers when none is, where it is in memory here."""
-        return None
+        """The version that is named, or that answers when none is, where it is in memory here; else None."""
 
     @abstractmethod
     async def keep_labels(self, labels: list[Label]) -> None:
@@ -162,10 +161,8 @@ class ModelApp(ABC):
         """
         served = {str(version): version for version in self.signatures()}
         if text not in served:
-            known = ", ".join(served) or "none"
-            raise RequestError(
-                f"model {self.name!r} serves no version {text!r} here; versions served: {known}", status=404
-            )
+            message = f"model {self.name!r} serves no version {text!r} here; served: {', '.join(served) or 'none'}"
+            raise RequestError(message, status=404)
         return served[text]
 
     # -- what is sent -------------------------------------------------------------------------------------------------
@@ -189,8 +186,7 @@ class ModelApp(ABC):
         else:
             body = PlainBody(content)
         called = Call(asked.started_s, deadline_s, asked.request_id, asked.version, asked.trace())
-        answer = await self.answer(body, called)
-        return body.respond(answer)
+        return body.respond(await self.answer(body, called))
 
     async def _predict_bulk(self, asked: Asked) -> Response:
         """Many rows at once: no part of any rollout; the champion answers, or the version that the path names."""
@@ -203,12 +199,11 @@ class ModelApp(ABC):
         if len(content) > _SMALL_STREAM and signature.image is None:  # pictures are read there in any case
             await asyncio.get_running_loop().run_in_executor(None, body.read, signature)
         version, _ = self.signature_of(asked.version)
-        answer = await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, version))
-        return body.respond(answer)
+        return body.respond(await self.answer(body, Call(asked.started_s, deadline_s, asked.request_id, version)))
 
     async def _explain(self, asked: Asked) -> Response:
-        limit, identity = self._serve.max_body_bytes, asked.request_id or new_request_id()
-        model = self.loaded(asked.version)
+        model, identity = self.loaded(asked.version), asked.request_id or new_request_id()
+        limit = self._serve.max_body_bytes
         return await explain_response(asked, model, self._explaining, self.name, limit_bytes=limit, identity=identity)
 
     async def _take_labels(self, asked: Asked) -> Response:
