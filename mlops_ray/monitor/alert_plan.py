@@ -139,6 +139,8 @@ def _together(
         return [row]
     chosen: list[DeliveryRecord] = []
     for other in ready:
+        if (other.event == "repeated") != (row.event == "repeated"):
+            continue  # news can be given up, repetitions never are
         ripe = other.next_s <= now_s or (not other.hold and other.event != "repeated")
         if is_waiting(other) and ripe and _in_order(other, chosen, rows) and len(chosen) < _MOST_TOGETHER:
             chosen.append(other)

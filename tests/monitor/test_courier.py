@@ -230,6 +230,29 @@ def test_what_a_receiver_will_never_take_is_dead_at_once_and_holds_up_nothing(de
     assert len(sink.ids) == 2
 
 
+class Picky(MemorySink):
+    """Takes no message with that version in it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = version
+
+    def send(self, message: Message) -> None:
+        if any(alert.version == self.version for alert in message.alerts):
+            raise AlertError("413 too large", True)
+        super().send(message)
+
+
+def test_an_alert_that_a_receiver_never_takes_does_not_take_its_company_down(desk: Desk) -> None:
+    sink = Picky(2)
+    book = desk.open(memory(sink), group_s=1)
+    for version in (1, 2, 3):
+        book.report(drift(version), time.time())
+    desk.until(lambda: desk.states() == {"dead": 1, "sent": 2})
+    assert [alert.version for alert in sink.alerts] == [1, 3]
+    assert len({message.id for message in sink.messages}) == 2
+
+
 def test_a_sink_with_a_bug_is_tried_again_and_its_text_stays_out_of_the_store(desk: Desk) -> None:
     sink = Failing(ZeroDivisionError("SECRET"))
     desk.open(memory(sink), retry_first_s=0.5).report(drift(1), time.time())
