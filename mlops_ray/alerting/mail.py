@@ -51,11 +51,12 @@ class EmailSink:
         Raises:
             AlertError: the server is away, refuses, or is not trusted; `final` where it says that it will always.
         """
-        email = email_of(message, sender=self._sender, to=self._to)
         try:
             server = self._connect()
             try:
                 self._log_in(server)
+                # Pictures are drawn for a server that is there.
+                email = email_of(message, sender=self._sender, to=self._to)
                 server.send_message(email, self._sender, [self._address])
             finally:
                 # Accepted is accepted, however the good-bye goes.

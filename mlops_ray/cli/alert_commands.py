@@ -9,7 +9,7 @@ import typer
 
 from mlops_ray.cli.context import HomeOption, JsonOption, command
 from mlops_ray.errors import NotFoundError, SpecError
-from mlops_ray.store import AlertRecord, DeliveryRecord, Event, SilenceRecord
+from mlops_ray.store import AlertRecord, Change, DeliveryRecord, Event, SilenceRecord
 
 __all__ = ["add_to"]
 
@@ -162,11 +162,24 @@ def redeliver(
             if wanted is not None:
                 # A message goes out whole.
                 dead = [d for d in dead if d.id == id or (d.message and d.message == wanted.message)]
-            for delivery in dead:
+            over = [d for d in dead if _is_over(change, d)]
+            again = [d for d in dead if d not in over]
+            for delivery in over:
+                reason = "the end of the alert was told meanwhile"
+                change.put_delivery(replace(delivery, state="dropped", reason=reason, updated_s=now_s))
+            for delivery in again:
                 change.put_delivery(_fresh(delivery, now_s))
             if not dead:
                 change.skip()
-        context.answer({"redelivered": [d.id for d in dead]}, f"{len(dead)} deliveries are tried again")
+        text = f"{len(again)} deliveries are tried again"
+        text += f"; {len(over)} are not: the end of their alerts was told meanwhile" if over else ""
+        context.answer({"redelivered": [d.id for d in again], "dropped": [d.id for d in over]}, text)
+
+
+def _is_over(reads: Change, delivery: DeliveryRecord) -> bool:
+    """Whether telling it now would open again what a receiver knows to be over."""
+    later = reads.deliveries(alert=delivery.alert, route=delivery.route)
+    return any(d.event == "resolved" and d.state == "sent" and d.number > delivery.number for d in later)
 
 
 def _fresh(delivery: DeliveryRecord, now_s: float) -> DeliveryRecord:

@@ -95,6 +95,9 @@ class AlertClaims:
         """Write down when to try again, or that it is not tried any more."""
         first_s = claim.message.at_s
         news = [d for d in claim.deliveries if d.event != "repeated"]
+        if error.final and len(claim.deliveries) > 1:
+            self._part(claim, str(error), now_s)
+            return
         if news and (error.final or now_s - first_s >= self.policy.give_up_after_s):
             self._bury(claim.deliveries, str(error), now_s)
             return
@@ -143,6 +146,13 @@ class AlertClaims:
                 self._repeat(change, row, now_s + claim.route.sink.repeat_s, now_s)
         change.forget_deliveries(self.model, now_s - self.policy.keep_s)
         return bool(rows)
+
+    def _part(self, claim: Claim, reason: str, now_s: float) -> None:
+        """Send each alert by itself: what is wrong with one of them must not keep people from the others."""
+        with self._store.bookkeeping() as change:
+            for row in self._own(change, [claim]):
+                alone = replace(row, message=_message_id(self.model, [row]), next_s=now_s, reason=reason)
+                change.put_delivery(replace(alone, owner="", lease_until_s=0.0, updated_s=now_s))
 
     def _repeat(self, change: Change, row: DeliveryRecord, due_s: float, now_s: float) -> None:
         """Tell it again after a while, as it was told last, unless the alert is over by then."""

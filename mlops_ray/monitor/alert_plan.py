@@ -77,7 +77,8 @@ def plan(
         if route in busy or any(d.lease_until_s > now_s for d in rows):
             continue
         ready = _without_quiet(rows, result.write, silences, open_alerts, now_s)
-        chosen = _next(ready, grouping, now_s, hurry)
+        dropped = {d.id for d in result.write if d.state == "dropped"}
+        chosen = _next(ready, [d for d in rows if d.id not in dropped], grouping, now_s, hurry)
         if chosen:
             result.send[route] = chosen
     return result
@@ -115,27 +116,31 @@ def _silence_of(row: DeliveryRecord, silences: Sequence[SilenceRecord], now_s: f
     return silenced(row.model, row.content["kind"], row.content["features"], silences)
 
 
-def _next(rows: Sequence[DeliveryRecord], grouping: bool, now_s: float, hurry: bool) -> list[DeliveryRecord]:
-    """The rows of the next message of a route; none while none is due."""
-    for row in rows:
+def _next(
+    ready: Sequence[DeliveryRecord], rows: Sequence[DeliveryRecord], grouping: bool, now_s: float, hurry: bool
+) -> list[DeliveryRecord]:
+    """The rows of the next message of a route; none while none is due. `rows` are all that people are still to hear."""
+    for row in ready:
         due = row.next_s <= now_s or (hurry and row.event != "repeated" and is_waiting(row) and not row.hold)
         if not due:
             continue
-        chosen = _together(row, rows, grouping, now_s)
+        chosen = _together(row, ready, rows, grouping, now_s)
         if all(_in_order(d, chosen, rows) for d in chosen):
             return chosen
     return []
 
 
 def _together(
-    row: DeliveryRecord, rows: Sequence[DeliveryRecord], grouping: bool, now_s: float
+    row: DeliveryRecord, ready: Sequence[DeliveryRecord], rows: Sequence[DeliveryRecord], grouping: bool, now_s: float
 ) -> list[DeliveryRecord]:
     if row.message:
-        return [d for d in rows if d.message == row.message]
+        return [d for d in ready if d.message == row.message]
     if not grouping:
         return [row]
     chosen: list[DeliveryRecord] = []
-    for other in rows:
+    for other in ready:
+        if (other.event == "repeated") != (row.event == "repeated"):
+            continue  # news can be given up, repetitions never are
         ripe = other.next_s <= now_s or (not other.hold and other.event != "repeated")
         if is_waiting(other) and ripe and _in_order(other, chosen, rows) and len(chosen) < _MOST_TOGETHER:
             chosen.append(other)

@@ -90,11 +90,11 @@ class Courier:
         if self._closed.is_set():
             return
         for claim in self._claims.claim(now_s, busy=set(self._under_way), hurry=self._hurry.is_set()):
+            name = f"alert to {claim.route.name}"
+            threading.Thread(target=self._send, args=(claim,), name=name, daemon=True).start()
             if not self._under_way:
                 self._renewed_s = now_s
             self._under_way[claim.route.name] = claim
-            name = f"alert to {claim.route.name}"
-            threading.Thread(target=self._send, args=(claim,), name=name, daemon=True).start()
 
     def _send(self, claim: Claim) -> None:
         error: AlertError | None = None

@@ -127,7 +127,11 @@ class TestWithTls:
     def test_it_logs_in_under_tls_with_the_password_of_the_environment(
         self, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        options = {"tls_context": context, "require_starttls": True, "authenticator": self.authenticator}
+        options: dict[str, Any] = {
+            "tls_context": context,
+            "require_starttls": True,
+            "authenticator": self.authenticator,
+        }
         with smtp_server(auth_required=True, **options) as box:
             mailer = sink(box.port, security="starttls", username="loop", password="${SMTP_PASSWORD}")
             monkeypatch.setenv("SMTP_PASSWORD", "wrong-SECRET-2")

@@ -103,13 +103,28 @@ def test_what_was_given_up_is_listed_and_delivered_when_somebody_asks(home: Home
     (dead,) = home.run("deliveries", "--dead").answer["deliveries"]
     assert "503" in dead["reason"]
     hook.statuses = []
-    assert home.run("redeliver", dead["id"]).answer == {"redelivered": [dead["id"]]}
+    assert home.run("redeliver", dead["id"]).answer == {"redelivered": [dead["id"]], "dropped": []}
     home.until("sent")
     assert {body["id"] for body in hook.bodies} == {dead["message"]}, "under the same id"
     assert "which is sent" in home.run("redeliver", dead["id"]).error
-    assert home.run("redeliver").answer == {"redelivered": []}
+    assert home.run("redeliver").answer == {"redelivered": [], "dropped": []}
     assert len(home.store.events(kind="alerts.redelivered")) == 1
     assert home.store.verify().verified
+
+
+def test_what_is_known_to_be_over_is_not_told_again(home: Home, hook: Receiver) -> None:
+    hook.statuses = [503] * 1000
+    home.drift()
+    home.until("dead")
+    hook.statuses = []
+    home.book.resolve("drift", 1, "gone", time.time())
+    deadline_s = time.monotonic() + 60
+    while not home.store.deliveries("toy", "sent"):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    answer = home.run("redeliver", "--model", "toy").answer
+    assert (answer["redelivered"], len(answer["dropped"])) == ([], 1)
+    assert [d.state for d in home.store.deliveries("toy")] == ["dropped", "sent"]
 
 
 def test_a_silence_that_makes_no_sense_is_refused(home: Home) -> None:

@@ -46,6 +46,15 @@ def live(store_url: str, hook: str, kill_at: int) -> None:
     sender.close(5)
 
 
+def deliver(store_url: str, hook: str, alerts: int) -> None:
+    """Send what others write, until so many alerts were told."""
+    store = Store(store_url)
+    sender = Courier(store, AlertOutbox("toy", [Route("hook", WebhookSink(hook))], POLICY), lease_s=LEASE_S)
+    while len(store.deliveries("toy", "sent")) < alerts:
+        time.sleep(0.05)
+    sender.close(5)
+
+
 def _until_told(store: Store) -> None:
     while store.deliveries("toy", "pending"):
         time.sleep(0.01)

