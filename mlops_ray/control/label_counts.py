@@ -52,8 +52,8 @@ class RecordCounts:
     def __init__(self, lake: Lake, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._lake = lake
         self._clock = clock
-        self._labels: dict[str, _Counted] = {}
-        self._served: dict[str, _Counted] = {}
+        self._labels: dict[tuple[str, float], _Counted] = {}
+        self._served: dict[tuple[str, float], _Counted] = {}
 
     def labelled(self, model: str, since_s: float) -> int | None:
         """See `LabelCounts.labelled`."""
@@ -73,11 +73,13 @@ class RecordCounts:
         mature = sum(rows * _share_before(first, last, matured_s) for first, last, rows in counted.times)
         return float(mature / total)
 
-    def _of(self, counts: dict[str, _Counted], model: str, since_s: float) -> _Counted:
-        known = counts.get(model)
-        if known is None or known.since_s != since_s:
-            counts[model] = known = _Counted(since_s)
-        return known
+    def _of(self, counts: dict[tuple[str, float], _Counted], model: str, since_s: float) -> _Counted:
+        if (model, since_s) not in counts:
+            # Since the champion and since the last retraining: older beginnings are asked for no more.
+            for old in sorted(key for key in counts if key[0] == model)[:-1]:
+                del counts[old]
+            counts[model, since_s] = _Counted(since_s)
+        return counts[model, since_s]
 
     def _look(self, counted: _Counted, listed: Callable[[], list[str]], take: Callable[[str], None]) -> None:
         """Take in files that are new, for a few seconds at most: the control loop has other things to do."""

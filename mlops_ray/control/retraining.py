@@ -19,6 +19,7 @@ __all__ = ["JobState", "Jobs", "Retraining", "submission_id_of"]
 
 _log = logging.getLogger(__name__)
 _ACTOR = "control"
+_LOOK_EVERY_S = 2.0
 JobState = Literal["unknown", "running", "succeeded", "failed"]
 
 
@@ -48,18 +49,30 @@ class Retraining:
         self._jobs = jobs
         self._clock = clock
         self._sightings = Sightings(store, counts, clock)
+        self._looked: dict[str, tuple[int, float]] = {}
 
     def tick(self, spec: ModelSpec) -> None:
         """One look at a model's causes and triggers."""
-        if spec.retrain.by_itself:
+        looks = self._looks(spec.name)
+        if looks and spec.retrain.by_itself:
             self._take_causes(spec)
             raise_breaker(self._store, spec, self._clock())
         for trigger in self._store.triggers(spec.name, state="submitted"):
             self._follow(spec, trigger)
-        pending = self._store.triggers(spec.name, state="pending")
+        pending = self._store.triggers(spec.name, state="pending") if looks else []
         new = self._sightings.new_data(spec) if pending else NewData()
         for trigger in pending:
             self._consider(spec, trigger, new)
+
+    def _looks(self, model: str) -> bool:
+        """Whether anything was written since the last look, or some time has gone by: versions are dear to read."""
+        newest, now_s = self._store.events(limit=1), self._clock()
+        seq = newest[-1].seq if newest else 0
+        before, at_s = self._looked.get(model, (-1, 0.0))
+        if seq == before and now_s - at_s < _LOOK_EVERY_S:
+            return False
+        self._looked[model] = seq, now_s
+        return True
 
     def _take_causes(self, spec: ModelSpec) -> None:
         seen = self._sightings.causes(spec)

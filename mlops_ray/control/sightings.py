@@ -7,11 +7,13 @@ from mlops_ray.control.causes import Committed, Seen, label_base
 from mlops_ray.control.guards import NewData
 from mlops_ray.control.label_counts import LabelCounts
 from mlops_ray.control.schedule_times import newest_due
-from mlops_ray.control.window_table import version_number
+from mlops_ray.control.window_table import base_of, version_number
 from mlops_ray.spec import ModelSpec
 from mlops_ray.store import ModelVersionRecord, Store
 
 __all__ = ["Sightings"]
+
+_HOUR_S = 3600.0
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Sightings:
     clock: Callable[[], float]
     _read_to: int = 0  # the audit chain
     _committed: dict[str, Committed] = field(default_factory=dict)  # by table
+    _rows: dict[str, int] = field(default_factory=dict)  # by dataset version
     _in_force: dict[str, tuple[str, float]] = field(default_factory=dict)  # model -> its spec, and since when
 
     def causes(self, spec: ModelSpec) -> Seen:
@@ -50,7 +53,8 @@ class Sightings:
             # A field of labels that older specs do not have.
             matures_s = float(getattr(spec.monitor.labels, "matures_s", 0.0))
             reach_s = spec.retrain.data.since_s
-            window_s = since_s if reach_s is None else max(since_s, self.clock() - reach_s)
+            # By the hour: what was counted from one moment on is of no use for another.
+            window_s = since_s if reach_s is None else max(since_s, (self.clock() - reach_s) // _HOUR_S * _HOUR_S)
             maturity = self.counts.maturity(spec.name, window_s, self.clock() - matures_s) or 0.0
         if guards.min_new_rows and "new_data" in spec.retrain.triggers:
             rows = self._new_rows(spec, champion)
@@ -65,15 +69,14 @@ class Sightings:
                 number = version_number(event.subject, table)
                 known = self._committed.get(table)
                 if number is not None and (known is None or number > known.number):
-                    rows = int(event.payload.get("rows", 0))
-                    self._committed[table] = Committed(event.subject, number, rows, event.at_s)
+                    self._committed[table] = Committed(event.subject, number, int(event.payload["rows"]), event.at_s)
+                self._rows[event.subject] = int(event.payload["rows"])
             self._read_to = newest[-1].seq
         return self._committed.get(spec.table)
 
     def _new_rows(self, spec: ModelSpec, champion: ModelVersionRecord) -> int | None:
-        dataset = self.dataset(spec)
-        told = self.store.events(subject=champion.dataset, kind="dataset.committed", limit=1)
-        return dataset.rows - int(told[-1].payload.get("rows", 0)) if dataset is not None and told else None
+        dataset, known = self.dataset(spec), self._rows.get(base_of(champion.dataset, spec.table))
+        return dataset.rows - known if dataset is not None and known is not None else None
 
     def _scheduled(self, spec: ModelSpec) -> float | None:
         """The newest moment of the schedule; None if the spec has its schedule only since then."""

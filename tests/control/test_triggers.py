@@ -449,8 +449,9 @@ def told(here: Scene, story: Callable[[Scene], str], burn: Callable[[], None]) -
     here.jobs.burn = burn
     here.alert("q", "data_quality", "x")
     id = story(here)
-    for second in range(14):
-        if second == 4:
+    made = False
+    for second in range(10):
+        if second == 3:
             here.alert("q", "data_quality", "x", state="resolved")
         here.world.now_s += 20
         store = FusedStore(here.store.url, burn)
@@ -460,8 +461,9 @@ def told(here: Scene, story: Callable[[Scene], str], burn: Callable[[], None]) -
             continue
         finally:
             store.close()
-        if second == 10:
+        if second >= 6 and not made:
             here.made(id, 2, dataset="mlops.toy@v2", code=CODE)
+            made = True
     trigger = here.store.trigger(id)
     kinds = [k for k in here.world.kinds(id) if k != "trigger.submission_failed"]
     report = here.store.verify()
