@@ -61,6 +61,8 @@ def _numbers(feature: FeatureReference, bins: NDArray[np.int64], shares: Values)
     first, last = bins == 0, bins == len(edges)
     values[first] = edges[0] + _TAIL * _width(edges, 0) * np.log(np.maximum(shares[first], 1e-3))
     values[last] = edges[-1] - _TAIL * _width(edges, -1) * np.log(np.maximum(1 - shares[last], 1e-3))
+    if edges[0] >= 0:  # amounts and counts
+        values = np.maximum(values, 0.0)
     whole = np.array_equal(np.round(edges, 6), np.round(edges))
     return np.ceil(np.round(values, 9)) + 0.0 if whole else values
 

@@ -80,8 +80,8 @@ class RayAttribution:
 
     def start(self, order: AttributionOrder) -> Any:
         """See `AttributionTasks.start`."""
-        task = ray.remote(_politely)
-        return task.options(num_cpus=_CPUS, max_calls=1, max_retries=0, name=f"attribution:{order.model}").remote(order)
+        task = ray.remote(num_cpus=_CPUS, max_calls=1, max_retries=0)(_politely)
+        return task.options(name=f"attribution:{order.model}").remote(order)
 
     def result(self, task: Any) -> Contributions | None:
         """See `AttributionTasks.result`."""

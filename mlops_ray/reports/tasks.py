@@ -39,8 +39,8 @@ class RayReports:
 
     def start(self, order: ReportOrder) -> Any:
         """See `ReportTasks.start`."""
-        task = ray.remote(_politely)
-        return task.options(num_cpus=_CPUS, max_calls=1, max_retries=0, name=f"report:{order.name}").remote(order)
+        task = ray.remote(num_cpus=_CPUS, max_calls=1, max_retries=0)(_politely)
+        return task.options(name=f"report:{order.name}").remote(order)
 
     def result(self, task: Any, *, wait_s: float = 0.0) -> ReportResult | None:
         """See `ReportTasks.result`."""

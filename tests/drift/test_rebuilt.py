@@ -42,6 +42,11 @@ def test_whole_numbers_stay_whole_and_missing_values_missing() -> None:
     np.testing.assert_array_equal(known, np.round(known))
 
 
+def test_amounts_are_not_made_negative() -> None:
+    assert rebuilt(np.random.default_rng(1).lognormal(0, 1, 5000)).min() >= 0
+    assert rebuilt(np.random.default_rng(1).normal(0, 1, 5000)).min() < -2
+
+
 def test_categories_have_their_shares_with_unseen_and_missing_ones() -> None:
     codes = np.array([0.0] * 50 + [1.0] * 30 + [2.0] * 15 + [np.nan] * 5)
     reference = build_reference([Column("plan", "categorical", ("a", "b"))], codes[:, None])

@@ -128,7 +128,7 @@ def test_lost_values_are_an_alert_with_a_report_and_one_on_what_the_model_reason
         request_id = until(driver.drain_answers, "an answer", timeout_s=30)[-1].request_id
     assert "a" in drift.features
     assert "a" in drift.evidence["report_drifted"]
-    assert attribution.features[0] == "a"
+    assert "a" in attribution.features
     lake = Lake(toy.workspace.lake)
     page = lake.read_bytes(f"reports/{toy.name}/{drift.id}/report.html").decode()
     assert drift.id in page
