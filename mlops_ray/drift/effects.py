@@ -6,7 +6,7 @@ from scipy.special import erfc, erfcinv, ndtri
 
 from mlops_ray.drift.feature_reference import FeatureReference
 
-__all__ = ["expected_mean_z", "noise_shift", "shift", "shift_p_value", "tail_means", "wasserstein"]
+__all__ = ["bin_means", "expected_mean_z", "noise_shift", "shift", "shift_p_value", "wasserstein"]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -43,49 +43,56 @@ def shift_p_value(reference: Counts, current: Counts) -> float:
 
 
 def wasserstein(
-    feature: FeatureReference, reference: Counts, current: Counts, tails: tuple[float, float] | None = None
+    feature: FeatureReference, reference: Counts, current: Counts, current_means: Floats | None = None
 ) -> float:
     """Earth mover's distance of the finite values, in standard deviations of the reference.
 
-    Inside a bin both sides are taken to be spread alike; the outermost bins count with both sides' own means.
+    The area between the two distribution functions is exact in every bin in which they do not cross, and where all of
+    the reference's values in it are one and those of the window are near each other.
 
     Args:
         feature: the column.
         reference: counts that are compared with; those of the feature, or of a part of its season.
         current: counts of the window.
-        tails: mean of the window's values in the lowest and in the highest bin; None takes the reference's.
+        current_means: of the window's values in each bin (bins,); None takes the reference's.
     """
     a, b = reference[:-1], current[:-1]
     if not a.sum() or not b.sum():
         return 0.0
-    if not feature.edges:
-        return abs(tails[1] - feature.mean) / _scale(feature) if tails is not None else 0.0
-    edges, means = np.asarray(feature.edges), _bin_means(feature)
+    means = _bin_means(feature)
+    theirs = means if current_means is None else current_means
     p, q = a / a.sum(), b / b.sum()
-    low, high = tails if tails is not None else (means[0], means[-1])
-    outer = abs(p[0] * (edges[0] - means[0]) - q[0] * (edges[0] - low))
-    outer += abs(p[-1] * (means[-1] - edges[-1]) - q[-1] * (high - edges[-1]))
+    if not feature.edges:
+        return float(abs(theirs[0] - means[0]) / _scale(feature))
+    edges = np.asarray(feature.edges)
+    outer = abs(p[0] * (edges[0] - means[0]) - q[0] * (edges[0] - theirs[0]))
+    outer += abs(p[-1] * (means[-1] - edges[-1]) - q[-1] * (theirs[-1] - edges[-1]))
     difference = np.cumsum(p - q)[:-1]  # at the edges
-    left, right, width = difference[:-1], difference[1:], np.diff(edges)
-    inner = left * width + (right - left) * (edges[1:] - means[1:-1])
-    crossing = left * right < 0
-    span = np.where(crossing, np.abs(left) + np.abs(right), 1.0)
-    inner[crossing] = (width * (left**2 + right**2) / (2 * span))[crossing]
-    return float((outer + np.abs(inner).sum()) / _scale(feature))
+    left, right, low, high = difference[:-1], difference[1:], edges[:-1], edges[1:]
+    width, m, w = high - low, means[1:-1], theirs[1:-1]
+    inner = np.abs(left * width + p[1:-1] * (high - m) - q[1:-1] * (high - w))
+    span = np.where(left * right < 0, np.abs(left) + np.abs(right), np.inf)
+    inner = np.where(left * right < 0, width * (left**2 + right**2) / (2 * span), inner)
+    one_value = m >= high
+    inner = np.where(one_value, np.abs(left) * (w - low) + np.abs(left - q[1:-1]) * (high - w), inner)
+    return float((outer + inner.sum()) / _scale(feature))
 
 
-def tail_means(feature: FeatureReference, current: Counts, z_low: float, z_high: float) -> tuple[float, float] | None:
-    """Means of a window's values in the outermost bins, from the sums `z_low` and `z_high` of a profile's moments.
+def bin_means(feature: FeatureReference, current: Counts, sums: Floats) -> Floats | None:
+    """Means of a window's values in each bin, from a profile's sums of z; None where it has none.
 
-    None where the profile has no sums; a bin without values has the mean of the reference.
+    A bin without values has the mean of the reference.
     """
-    if not feature.edges or (z_low == 0 and z_high == 0):
+    if not sums.any():
         return None
-    means, scale = _bin_means(feature), _scale(feature)
-    low = feature.mean + scale * z_low / current[0] if current[0] else float(means[0])
-    high = feature.mean + scale * z_high / current[-2] if current[-2] else float(means[-1])
-    # on a grid: never beyond the edge of its bin
-    return min(low, feature.edges[0]), max(high, feature.edges[-1])
+    counts = current[:-1]
+    means = np.where(
+        counts > 0, feature.mean + _scale(feature) * sums[:-1] / np.maximum(1, counts), _bin_means(feature)
+    )
+    if feature.edges:  # sums are on a grid: never beyond the edges
+        means[:-1] = np.minimum(means[:-1], feature.edges)
+        means[1:] = np.maximum(means[1:], feature.edges)
+    return means
 
 
 def expected_mean_z(feature: FeatureReference, reference: Counts) -> float:
@@ -103,6 +110,8 @@ def _scale(feature: FeatureReference) -> float:
 def _bin_means(feature: FeatureReference) -> Floats:
     if feature.bin_means:
         return np.asarray(feature.bin_means)
+    if not feature.edges:
+        return np.array([feature.mean])
     edges = np.asarray(feature.edges)
     return np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.drift.distances import chi_square_p, js, ks, noise_js, noise_ks, noise_psi, p_value, psi, psi_groups
-from mlops_ray.drift.effects import expected_mean_z, noise_shift, shift, shift_p_value, tail_means, wasserstein
+from mlops_ray.drift.effects import bin_means, expected_mean_z, noise_shift, shift, shift_p_value, wasserstein
 from mlops_ray.drift.feature_reference import FeatureReference
 from mlops_ray.drift.profile import Profile
 from mlops_ray.drift.reference import ReferenceProfile
@@ -96,7 +96,7 @@ class _Compared:
     feature: FeatureReference
     reference: Counts
     current: Counts
-    tails: tuple[float, float] | None
+    means: NDArray[np.float64] | None
     mean_z: float | None
 
     @property
@@ -160,12 +160,12 @@ def _chosen(reference: ReferenceProfile, features: Sequence[str] | None) -> list
 def _compared(feature: FeatureReference, profile: Profile, place: int) -> _Compared:
     counts = profile.counts[place]
     reference = expected_counts(feature, profile.slots)
-    tails = mean_z = None
+    means = mean_z = None
     if feature.kind == "numeric":
-        tails = tail_means(feature, counts, profile.moment(place, "z_low"), profile.moment(place, "z_high"))
+        means = bin_means(feature, counts, profile.cell_sums[place])
         n = profile.moment(place, "n")
         mean_z = profile.moment(place, "z") / n - expected_mean_z(feature, reference) if n else None
-    return _Compared(feature, reference, counts, tails, mean_z)
+    return _Compared(feature, reference, counts, means, mean_z)
 
 
 def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: float, possible: bool) -> FeatureDrift:
@@ -191,7 +191,7 @@ def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: f
         drifted=possible and large,
         shift=moved,
         shift_threshold=moved_needs,
-        wasserstein=wasserstein(feature, reference, current, one.tails) if one.numeric else None,
+        wasserstein=wasserstein(feature, reference, current, one.means) if one.numeric else None,
         chi_square_p=chi_square_p(*(np.bincount(groups, weights=c).astype(np.int64) for c in (reference, current))),
         mean_shift=one.mean_z,
         importance=feature.importance,
