@@ -9,7 +9,7 @@ GREAT_EXPECTATIONS := .great-expectations-venv
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-images bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak bench bench-drift bench-data bench-sweep bench-images bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,9 @@ bench: setup bench-setup
 
 bench-data: setup $(GREAT_EXPECTATIONS)/.setup-done
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
+
+bench-drift: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --output benchmarks/results/drift.json
 
 bench-sweep: setup
 	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json

@@ -8,13 +8,8 @@
 - wide: a file's worth of rows of many columns that are made as they are read, on Ray Data (`benchmarks.drift_wide`);
   3,000,000 rows of 1,000 columns with --wide-rows 3000000 --wide-columns 1000.
 
-What capturing costs a replica is measured by `benchmarks.serving`: `capture_on_over_off`.
+What capturing costs a replica is measured by `benchmarks.serving`: `capture_on_over_off`. `make bench-drift` sets OMP_NUM_THREADS=1.
 """
-
-import os
-
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
 
 import argparse
 import json
