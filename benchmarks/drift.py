@@ -1,14 +1,15 @@
 """How fast, how exact and how calm drift is judged: `python -m benchmarks.drift [--json] [--parts ...]`.
 
-- speed: 100,000 rows of 100 columns are folded and judged by the engine, by exact scipy and by Evidently, in CPU seconds
-  of one thread, in interleaved rounds after one that does not count (`benchmarks.drift_speed`).
+- speed: 100,000 rows of 100 columns are folded and judged by the engine, by exact scipy and by Evidently, in CPU
+  seconds of one thread, in interleaved rounds after one that does not count (`benchmarks.drift_speed`).
 - accuracy: the largest difference between the engine's distances and exact ones on the same rows.
 - alarms: 30 days without drift, 50 features with a daily season (`benchmarks.drift_alarms`).
 - detection: a shift of a quarter of a standard deviation in 1 of 50 features.
 - wide: a file's worth of rows of many columns that are made as they are read, on Ray Data (`benchmarks.drift_wide`);
   3,000,000 rows of 1,000 columns with --wide-rows 3000000 --wide-columns 1000.
 
-What capturing costs a replica is measured by `benchmarks.serving`: `capture_on_over_off`. `make bench-drift` sets OMP_NUM_THREADS=1.
+What capturing costs a replica is measured by `benchmarks.serving`: `capture_on_over_off`. `make bench-drift` sets
+OMP_NUM_THREADS=1.
 """
 
 import argparse

@@ -25,22 +25,29 @@ class Exact:
     std: float
     few: Floats | None
     """Its distinct values where these are five or fewer."""
+    ties: bool
+    """Whether values come more than once."""
 
     @classmethod
     def of(cls, values: Floats) -> "Exact":
         """For the values (n,) of a column."""
         distinct = np.unique(values)
-        return cls(np.sort(values), float(values.std()), distinct if len(distinct) <= 5 else None)
+        return cls(
+            np.sort(values), float(values.std()), distinct if len(distinct) <= 5 else None, len(distinct) < len(values)
+        )
 
     def ks(self, ordered: Floats) -> float:
         """The exact two-sample distance to sorted values (m,)."""
         n, m = len(self.ordered), len(ordered)
         places = np.searchsorted(self.ordered, ordered, side="right") / n
+        if not self.ties:
+            ranks = np.arange(m + 1) / m
+            return float(max(np.abs(ranks[1:] - places).max(), np.abs(ranks[:-1] - places).max()))
+        # of equal values the last one's rank is that of all
+        ranks = np.searchsorted(ordered, ordered, side="right") / m
         before = np.searchsorted(self.ordered, ordered, side="left") / n
-        # ties: of equal values the last one's rank is that of all
-        ranks_after = np.searchsorted(ordered, ordered, side="right") / m
         ranks_before = np.searchsorted(ordered, ordered, side="left") / m
-        return float(max(np.abs(ranks_after - places).max(), np.abs(ranks_before - before).max()))
+        return float(max(np.abs(ranks - places).max(), np.abs(ranks_before - before).max()))
 
     def ks_p(self, ordered: Floats) -> float:
         """Its asymptotic p-value."""

@@ -6,7 +6,15 @@ from scipy.special import erfc, erfcinv, ndtri
 
 from mlops_ray.drift.feature_reference import FeatureReference
 
-__all__ = ["bin_means", "expected_mean_z", "noise_shift", "shift", "shift_p_value", "wasserstein"]
+__all__ = [
+    "bin_means",
+    "expected_mean_z",
+    "noise_shift",
+    "shift",
+    "shift_and_deviation",
+    "shift_p_value",
+    "wasserstein",
+]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -21,25 +29,39 @@ def shift(reference: Counts, current: Counts) -> float:
     >>> round(shift(np.array([25, 25, 25, 25, 0]), np.array([10, 20, 30, 40, 5])), 3)
     0.377
     """
-    scores, p, q = _scored(reference, current)
-    return float(((q - p) * scores).sum())
+    return shift_and_deviation(reference, current)[0]
 
 
-def noise_shift(reference: Counts, current: Counts, level: float) -> float:
-    """The absolute shift that chance exceeds with probability `level`, at these sizes.
+def shift_and_deviation(reference: Counts, current: Counts) -> tuple[float, float]:
+    """The shift, and its standard deviation without drift: infinite where a side has no values."""
+    n, m = int(reference[:-1].sum()), int(current[:-1].sum())
+    if not n or not m:
+        return 0.0, float("inf")
+    p, q = reference[:-1] / n, current[:-1] / m
+    scores = ndtri(np.clip(np.cumsum(p) - p / 2, 0.005, 0.995))
+    mean = float(p @ scores)
+    variance = float(p @ scores**2) - mean**2
+    return float(q @ scores) - mean, float(np.sqrt(max(0.0, variance) * (1 / n + 1 / m)))
 
-    >>> round(noise_shift(np.array([2500, 2500, 2500, 2500, 0]), np.array([100, 100, 100, 100, 0]), 0.05), 3)
-    0.084
+
+def noise_shift(deviation: float, level: float) -> float:
+    """The absolute shift that chance exceeds with probability `level`.
+
+    >>> round(noise_shift(0.1, 0.05), 3)
+    0.196
     """
-    return float(np.sqrt(2) * erfcinv(level)) * _deviation(reference, current)
+    return float(np.sqrt(2) * erfcinv(level)) * deviation
 
 
-def shift_p_value(reference: Counts, current: Counts) -> float:
-    """Chance of an absolute shift this large without drift (a two-sample z test of the scores)."""
-    deviation = _deviation(reference, current)
+def shift_p_value(moved: float, deviation: float) -> float:
+    """Chance of an absolute shift this large without drift (a two-sample z test of the scores).
+
+    >>> round(shift_p_value(0.196, 0.1), 3)
+    0.05
+    """
     if not np.isfinite(deviation) or deviation == 0:
         return 1.0
-    return float(erfc(abs(shift(reference, current)) / deviation / np.sqrt(2)))
+    return float(erfc(abs(moved) / deviation / np.sqrt(2)))
 
 
 def wasserstein(
@@ -114,20 +136,3 @@ def _bin_means(feature: FeatureReference) -> Floats:
         return np.array([feature.mean])
     edges = np.asarray(feature.edges)
     return np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
-
-
-def _scored(reference: Counts, current: Counts) -> tuple[Floats, Floats, Floats]:
-    p = reference[:-1] / max(1, reference[:-1].sum())
-    q = current[:-1] / max(1, current[:-1].sum())
-    middle = np.clip(np.cumsum(p) - p / 2, 0.005, 0.995)
-    return ndtri(middle), p, q
-
-
-def _deviation(reference: Counts, current: Counts) -> float:
-    """Standard deviation of the shift without drift; infinite where a side has no values."""
-    n, m = int(reference[:-1].sum()), int(current[:-1].sum())
-    if not n or not m:
-        return float("inf")
-    scores, p, _ = _scored(reference, current)
-    variance = float((p * scores**2).sum() - (p * scores).sum() ** 2)
-    return float(np.sqrt(max(0.0, variance) * (1 / n + 1 / m)))

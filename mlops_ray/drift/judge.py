@@ -9,13 +9,21 @@ against the hours that it covers.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.drift.distances import chi_square_p, js, ks, noise_js, noise_ks, noise_psi, p_value, psi, psi_groups
-from mlops_ray.drift.effects import bin_means, expected_mean_z, noise_shift, shift, shift_p_value, wasserstein
+from mlops_ray.drift.effects import (
+    bin_means,
+    expected_mean_z,
+    noise_shift,
+    shift_and_deviation,
+    shift_p_value,
+    wasserstein,
+)
 from mlops_ray.drift.feature_reference import FeatureReference
 from mlops_ray.drift.profile import Profile
 from mlops_ray.drift.reference import ReferenceProfile
@@ -103,9 +111,13 @@ class _Compared:
     def numeric(self) -> bool:
         return self.feature.kind == "numeric"
 
+    @cached_property
+    def moved(self) -> tuple[float, float]:
+        return shift_and_deviation(self.reference, self.current)
+
     def p_value(self) -> float:
         p = p_value(self.reference, self.current, self.feature.kind)
-        return min(1.0, 2 * min(p, shift_p_value(self.reference, self.current))) if self.numeric else p
+        return min(1.0, 2 * min(p, shift_p_value(*self.moved))) if self.numeric else p
 
 
 def judge(
@@ -172,7 +184,8 @@ def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: f
     feature, reference, current = one.feature, one.reference, one.current
     n, m = int(reference.sum()), int(current.sum())
     groups = psi_groups(reference, feature.kind)
-    cells = len(np.unique(groups[(reference + current) > 0]))
+    grouped = [np.bincount(groups, weights=counts).astype(np.int64) for counts in (reference, current)]
+    cells = int(np.count_nonzero(grouped[0] + grouped[1]))
     noise = noise_ks(n, m, level, kind=feature.kind, cells=cells)
     ks_needs = max(thresholds.min_ks, noise, feature.block_ks)
     js_needs = max(thresholds.min_js, noise_js(n, m, level, cells=cells), feature.block_js)
@@ -192,7 +205,7 @@ def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: f
         shift=moved,
         shift_threshold=moved_needs,
         wasserstein=wasserstein(feature, reference, current, one.means) if one.numeric else None,
-        chi_square_p=chi_square_p(*(np.bincount(groups, weights=c).astype(np.int64) for c in (reference, current))),
+        chi_square_p=chi_square_p(grouped[0], grouped[1]),
         mean_shift=one.mean_z,
         importance=feature.importance,
     )
@@ -202,8 +215,8 @@ def _shift(one: _Compared, thresholds: Thresholds, level: float) -> tuple[float 
     """The shift, and what it has to reach; (None, None) for a categorical feature."""
     if not one.numeric:
         return None, None
-    moved = shift(one.reference, one.current)
-    noise = noise_shift(one.reference, one.current, level)
+    moved, deviation = one.moved
+    noise = noise_shift(deviation, level)
     if thresholds.min_shift is None or not np.isfinite(noise):
         return moved, None
     return moved, max(thresholds.min_shift, noise, one.feature.block_shift)

@@ -31,9 +31,10 @@ class QualityJudge:
         if not limits.enabled or profile.rows < limits.min_rows:
             return profile, size_s, ()
         problems: tuple[QualityProblem, ...] = ()
-        for size_s, profile in self._looked_at(panes, now_s):
-            problems = check_quality(self._reference, profile, limits, features=features)
+        for looked_s, rows in self._looked_at(panes, now_s):
+            problems = check_quality(self._reference, rows, limits, features=features)
             if problems:
+                size_s, profile = looked_s, rows
                 break
         found = {problem.feature for problem in problems}
         self._persistence, _, _ = self._persistence.judged(

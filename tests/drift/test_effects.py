@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 
 from mlops_ray.drift import Column, build_reference, fold
-from mlops_ray.drift.effects import bin_means, expected_mean_z, noise_shift, shift, shift_p_value, wasserstein
+from mlops_ray.drift.effects import (
+    bin_means,
+    expected_mean_z,
+    noise_shift,
+    shift,
+    shift_and_deviation,
+    shift_p_value,
+    wasserstein,
+)
 
 X = [Column("x", "numeric")]
 FAMILIES = [stats.norm(), stats.expon(), stats.lognorm(1.0), stats.t(3), stats.randint(0, 5), stats.bernoulli(0.1)]
@@ -64,16 +72,17 @@ def test_shifts_are_as_rare_without_drift_as_their_noise_says(family: Any) -> No
     above = below = 0
     for _ in range(runs):
         a, b = random.multinomial(5000, shares), random.multinomial(400, shares)
-        above += abs(shift(a, b)) > noise_shift(a, b, level)
-        below += shift_p_value(a, b) < level
+        moved, deviation = shift_and_deviation(a, b)
+        above += abs(moved) > noise_shift(deviation, level)
+        below += shift_p_value(moved, deviation) < level
     assert above == below
     assert above / runs <= level + 3.5 * np.sqrt(level * (1 - level) / runs)
 
 
 def test_nothing_on_one_side_is_no_shift() -> None:
     counts, nothing = np.array([5, 5, 0]), np.zeros(3, dtype=np.int64)
-    assert shift_p_value(counts, nothing) == 1.0
-    assert noise_shift(counts, nothing, 0.05) == np.inf
+    moved, deviation = shift_and_deviation(counts, nothing)
+    assert (moved, shift_p_value(moved, deviation), noise_shift(deviation, 0.05)) == (0.0, 1.0, np.inf)
 
 
 def test_the_expected_mean_is_that_of_the_part() -> None:
