@@ -11,7 +11,7 @@ MINUTES ?= 10
 CYCLES ?= 5
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak chaos bench bench-data bench-sweep bench-images bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak chaos bench bench-drift bench-data bench-sweep bench-images bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,9 @@ bench: setup bench-setup
 
 bench-data: setup $(GREAT_EXPECTATIONS)/.setup-done
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
+
+bench-drift: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --output benchmarks/results/drift.json
 
 bench-sweep: setup
 	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json

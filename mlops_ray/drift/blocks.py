@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mlops_ray.drift.column import Kind
 from mlops_ray.drift.distances import js, ks, noise_js, noise_ks, noise_psi, psi, psi_groups
-from mlops_ray.drift.effects import noise_shift, shift
+from mlops_ray.drift.effects import noise_shift, shift_and_deviation
 from mlops_ray.drift.seasonal import mixture
 
 __all__ = ["block_distances", "time_blocks"]
@@ -86,5 +86,6 @@ def _distances(rest: Counts, block: Counts, kind: Kind, groups: Counts, level: f
         "block_psi": (psi(rest, block, groups), noise_psi(n, m, level, cells=cells)),
     }
     if kind == "numeric":
-        found["block_shift"] = (abs(shift(rest, block)), noise_shift(rest, block, level))
+        moved, deviation = shift_and_deviation(rest, block)
+        found["block_shift"] = (abs(moved), noise_shift(deviation, level))
     return {name: value for name, (value, chance) in found.items() if value > chance}

@@ -1,5 +1,7 @@
 """From rows to a profile: a sorted column is searched for the edges of its bins; no value is looked at alone."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def fold(
     total = empty(reference)
     if times_s is not None and reference.season is not None:
         slots = reference.season.counts(np.asarray(times_s, dtype=np.float64))
-        total = Profile(0, total.lengths, total.cells, total.moments, total.ranges, slots)
+        total = replace(total, slots=slots)
     for start in range(0, len(values), _CHUNK_ROWS):
         total = merge(total, _fold_chunk(reference, values[start : start + _CHUNK_ROWS]))
     return total
@@ -44,15 +46,15 @@ def fold(
 
 def _fold_chunk(reference: ReferenceProfile, values: NDArray[np.float64]) -> Profile:
     blank = empty(reference)
-    cells, moments, ranges = (array.copy() for array in (blank.cells, blank.moments, blank.ranges))
+    cells, sums, moments, ranges = (a.copy() for a in (blank.cells, blank.sums, blank.moments, blank.ranges))
     plan: NumericPlan = reference.prepared(NumericPlan.of)
     step = max(1, _BLOCK_VALUES // max(1, len(values)))
     for start in range(0, len(plan.places), step):
         part = plan.part(start, start + step)
-        cells[part.cells], moments[part.places], ranges[part.places] = part.fold(values)
+        cells[part.cells], sums[part.cells], moments[part.places], ranges[part.places] = part.fold(values)
     offsets = np.cumsum(blank.lengths) - blank.lengths
     for i, feature in enumerate(reference.features):
         if feature.kind == "categorical":
             counts = categorical_counts(values[:, i], len(feature.categories))
             cells[offsets[i] : offsets[i] + len(counts)] = counts
-    return Profile(len(values), blank.lengths, cells, moments, ranges, blank.slots)
+    return Profile(len(values), blank.lengths, cells, sums, moments, ranges, blank.slots)

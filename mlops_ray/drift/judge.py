@@ -9,13 +9,21 @@ against the hours that it covers.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.drift.distances import chi_square_p, js, ks, noise_js, noise_ks, noise_psi, p_value, psi, psi_groups
-from mlops_ray.drift.effects import expected_mean_z, noise_shift, shift, shift_p_value, tail_means, wasserstein
+from mlops_ray.drift.effects import (
+    bin_means,
+    expected_mean_z,
+    noise_shift,
+    shift_and_deviation,
+    shift_p_value,
+    wasserstein,
+)
 from mlops_ray.drift.feature_reference import FeatureReference
 from mlops_ray.drift.profile import Profile
 from mlops_ray.drift.reference import ReferenceProfile
@@ -96,16 +104,20 @@ class _Compared:
     feature: FeatureReference
     reference: Counts
     current: Counts
-    tails: tuple[float, float] | None
+    means: NDArray[np.float64] | None
     mean_z: float | None
 
     @property
     def numeric(self) -> bool:
         return self.feature.kind == "numeric"
 
+    @cached_property
+    def moved(self) -> tuple[float, float]:
+        return shift_and_deviation(self.reference, self.current)
+
     def p_value(self) -> float:
         p = p_value(self.reference, self.current, self.feature.kind)
-        return min(1.0, 2 * min(p, shift_p_value(self.reference, self.current))) if self.numeric else p
+        return min(1.0, 2 * min(p, shift_p_value(*self.moved))) if self.numeric else p
 
 
 def judge(
@@ -160,19 +172,20 @@ def _chosen(reference: ReferenceProfile, features: Sequence[str] | None) -> list
 def _compared(feature: FeatureReference, profile: Profile, place: int) -> _Compared:
     counts = profile.counts[place]
     reference = expected_counts(feature, profile.slots)
-    tails = mean_z = None
+    means = mean_z = None
     if feature.kind == "numeric":
-        tails = tail_means(feature, counts, profile.moment(place, "z_low"), profile.moment(place, "z_high"))
+        means = bin_means(feature, counts, profile.cell_sums[place])
         n = profile.moment(place, "n")
         mean_z = profile.moment(place, "z") / n - expected_mean_z(feature, reference) if n else None
-    return _Compared(feature, reference, counts, tails, mean_z)
+    return _Compared(feature, reference, counts, means, mean_z)
 
 
 def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: float, possible: bool) -> FeatureDrift:
     feature, reference, current = one.feature, one.reference, one.current
     n, m = int(reference.sum()), int(current.sum())
     groups = psi_groups(reference, feature.kind)
-    cells = len(np.unique(groups[(reference + current) > 0]))
+    grouped = [np.bincount(groups, weights=counts).astype(np.int64) for counts in (reference, current)]
+    cells = int(np.count_nonzero(grouped[0] + grouped[1]))
     noise = noise_ks(n, m, level, kind=feature.kind, cells=cells)
     ks_needs = max(thresholds.min_ks, noise, feature.block_ks)
     js_needs = max(thresholds.min_js, noise_js(n, m, level, cells=cells), feature.block_js)
@@ -191,8 +204,8 @@ def _feature_drift(one: _Compared, thresholds: Thresholds, *, level: float, p: f
         drifted=possible and large,
         shift=moved,
         shift_threshold=moved_needs,
-        wasserstein=wasserstein(feature, reference, current, one.tails) if one.numeric else None,
-        chi_square_p=chi_square_p(*(np.bincount(groups, weights=c).astype(np.int64) for c in (reference, current))),
+        wasserstein=wasserstein(feature, reference, current, one.means) if one.numeric else None,
+        chi_square_p=chi_square_p(grouped[0], grouped[1]),
         mean_shift=one.mean_z,
         importance=feature.importance,
     )
@@ -202,8 +215,8 @@ def _shift(one: _Compared, thresholds: Thresholds, level: float) -> tuple[float 
     """The shift, and what it has to reach; (None, None) for a categorical feature."""
     if not one.numeric:
         return None, None
-    moved = shift(one.reference, one.current)
-    noise = noise_shift(one.reference, one.current, level)
+    moved, deviation = one.moved
+    noise = noise_shift(deviation, level)
     if thresholds.min_shift is None or not np.isfinite(noise):
         return moved, None
     return moved, max(thresholds.min_shift, noise, one.feature.block_shift)

@@ -79,8 +79,8 @@ class NumericPlan:
             before - before[0],
         )
 
-    def fold(self, values: Floats) -> tuple[Integers, Floats, Integers]:
-        """Of rows (n, d): the counts of `cells`, moments (k, 8) and ranges (k, 4) as a `Profile` has them."""
+    def fold(self, values: Floats) -> tuple[Integers, Floats, Floats, Integers]:
+        """Of rows (n, d): counts and sums of `cells`, moments (k, 6) and ranges (k, 4) as a `Profile` has them."""
         k, n = len(self.places), len(values)
         buffer = np.zeros(k * n + 1)  # one more, where a sum over nothing begins
         block = buffer[:-1].reshape(k, n)
@@ -102,27 +102,30 @@ class NumericPlan:
         for row, places in neutral:
             block[row, places] = self.center[row, 0]
         logs = self._log_sums(block, [*neutral, *zeros])
-        sums = self._sums(block, buffer, ends[:, 1], ends[:, -2])
-        moments = np.column_stack((end - first, *sums, end - first - (zero - negative), *logs))
-        return counted[self.kept], np.rint(moments * _GRID) / _GRID, ranges
+        sums, squares = self._sums(block, buffer, ends)
+        moments = np.column_stack((end - first, sums.sum(axis=1), squares, end - first - (zero - negative), *logs))
+        sums = np.column_stack((sums, np.zeros(k)))
+        return counted[self.kept], _on_grid(sums[self.kept]), _on_grid(moments), ranges
 
     def _columns(self, values: Floats) -> Floats:
         first, last = int(self.places[0]), int(self.places[-1])
         together = last - first + 1 == len(self.places)
         return values[:, first : last + 1] if together else values[:, self.places]
 
-    def _sums(self, block: Floats, buffer: Floats, low: Integers, high: Integers) -> list[Floats]:
-        """z, z^2, and z of the values before `low` and from `high` on; z takes the place of the values."""
+    def _sums(self, block: Floats, buffer: Floats, ends: Integers) -> tuple[Floats, Floats]:
+        """z between the edges (k, e + 1), and z^2 (k,); z takes the place of the values."""
         k, n = block.shape
         with np.errstate(over="ignore"):
             block -= self.center
             block *= self.scale
         if n and max(-block.min(), block.max()) > _CUT:
             np.clip(block, -_CUT, _CUT, out=block)
-        starts = (np.arange(k) * n)[:, None] + np.column_stack((np.zeros(k, dtype=np.int64), low, high))
-        sums = np.add.reduceat(buffer, starts.ravel()).reshape(k, 3)
-        sums[np.column_stack((low, high - low, n - high)) == 0] = 0.0
-        return [sums.sum(axis=1), np.einsum("ij,ij->i", block, block), sums[:, 0], sums[:, 2]]
+        starts = ends[:, :-1].copy()
+        starts[:, 0] = 0  # what is there before the first value is 0
+        starts += (np.arange(k) * n)[:, None]
+        sums = np.add.reduceat(buffer, starts.ravel()).reshape(starts.shape)
+        sums[np.diff(ends, axis=1) == 0] = 0.0
+        return sums, np.einsum("ij,ij->i", block, block)
 
     @staticmethod
     def _log_sums(block: Floats, neutral: Sequence[tuple[int, slice]]) -> list[Floats]:
@@ -131,6 +134,10 @@ class NumericPlan:
             sizes[row, places] = 1.0
         np.log(sizes, out=sizes)
         return [sizes.sum(axis=1), np.einsum("ij,ij->i", sizes, sizes)]
+
+
+def _on_grid(values: Floats) -> Floats:
+    return np.rint(values * _GRID) / _GRID
 
 
 def _limits(feature: FeatureReference) -> list[float]:

@@ -18,9 +18,9 @@ from mlops_ray.errors import ValidationError
 
 __all__ = ["MOMENTS", "RANGES", "Profile", "empty", "merge", "subtract"]
 
-MOMENTS = ("n", "z", "z_squared", "z_low", "z_high", "n_log", "log", "log_squared")
-"""Sums of finite values of a numeric column: how many; z = (x - mean) / std of the reference, cut at 4096, and z^2; z
-in the lowest and in the highest bin; how many are not 0, ln |x| of these, and its square."""
+MOMENTS = ("n", "z", "z_squared", "n_log", "log", "log_squared")
+"""Sums of finite values of a numeric column: how many; z = (x - mean) / std of the reference, cut at 4096, and z^2; how
+many are not 0, ln |x| of these, and its square."""
 RANGES = ("zeros", "below", "above", "infinite")
 """Values that are 0, below and above all of the reference, and infinite ones (which also count as missing)."""
 
@@ -34,15 +34,17 @@ class Profile:
     """Cells of each feature (d,)."""
     cells: NDArray[np.int64]
     """Counts of all features' cells, one after the other."""
+    sums: NDArray[np.float64]
+    """Of z, see `MOMENTS`, in each cell of a numeric feature; 0 in those of others."""
     moments: NDArray[np.float64]
-    """(d, 8), see `MOMENTS`; zeros for a categorical feature."""
+    """(d, 6), see `MOMENTS`; zeros for a categorical feature."""
     ranges: NDArray[np.int64]
     """(d, 4), see `RANGES`."""
     slots: NDArray[np.int64]
     """Rows whose time is known, by slot of the reference's season."""
 
     def __post_init__(self) -> None:
-        for array in (self.lengths, self.cells, self.moments, self.ranges, self.slots):
+        for array in (self.lengths, self.cells, self.sums, self.moments, self.ranges, self.slots):
             array.setflags(write=False)
 
     def __eq__(self, other: object) -> bool:
@@ -56,6 +58,11 @@ class Profile:
         """Of each feature the counts of its cells, as `FeatureReference.counts` lists them."""
         return tuple(np.split(self.cells, np.cumsum(self.lengths)[:-1]))[: len(self.lengths)]
 
+    @cached_property
+    def cell_sums(self) -> tuple[NDArray[np.float64], ...]:
+        """Of each feature the sums of z in its cells."""
+        return tuple(np.split(self.sums, np.cumsum(self.lengths)[:-1]))[: len(self.lengths)]
+
     def moment(self, feature: int, name: str) -> float:
         """One of `MOMENTS` of a feature."""
         return float(self.moments[feature, MOMENTS.index(name)])
@@ -65,8 +72,8 @@ class Profile:
         return int(self.ranges[feature, RANGES.index(name)])
 
     def to_bytes(self) -> bytes:
-        """A compact form for the wire: 1 to 8 bytes a cell, as large as the largest count needs, and 80 a feature."""
-        return packed(self.rows, [self.lengths, self.cells, self.moments, self.ranges, self.slots])
+        """A compact form for the wire: 8 bytes for the sum of a cell, 1 to 8 for its count."""
+        return packed(self.rows, [self.lengths, self.cells, self.sums, self.moments, self.ranges, self.slots])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -78,13 +85,19 @@ class Profile:
         rows, arrays = unpacked(data)
         lengths, cells = arrays[:2]
         d = len(lengths)
-        moments, ranges, slots = arrays[2:] or [np.zeros(d * len(MOMENTS)), np.zeros(d * len(RANGES)), np.zeros(0)]
-        if len(cells) != lengths.sum() or len(moments) != d * len(MOMENTS) or len(ranges) != d * len(RANGES):
+        unknown = [np.zeros(size) for size in (len(cells), d * len(MOMENTS), d * len(RANGES), 0)]
+        sums, moments, ranges, slots = arrays[2:] or unknown
+        if (
+            not len(cells) == len(sums) == lengths.sum()
+            or len(moments) != d * len(MOMENTS)
+            or len(ranges) != d * len(RANGES)
+        ):
             raise ValidationError(f"expected a profile of {d} features with {lengths.sum()} cells; it is damaged")
         return cls(
             rows,
             lengths.astype(np.int64),
             cells.astype(np.int64),
+            sums.astype(np.float64),
             moments.astype(np.float64).reshape(d, len(MOMENTS)),
             ranges.astype(np.int64).reshape(d, len(RANGES)),
             slots.astype(np.int64),
@@ -98,6 +111,7 @@ def empty(reference: ReferenceProfile) -> Profile:
         0,
         lengths,
         np.zeros(int(lengths.sum()), dtype=np.int64),
+        np.zeros(int(lengths.sum())),
         np.zeros((len(lengths), len(MOMENTS))),
         np.zeros((len(lengths), len(RANGES)), dtype=np.int64),
         np.zeros(reference.season.slots if reference.season is not None else 0, dtype=np.int64),
@@ -131,5 +145,5 @@ def _combine(a: Profile, b: Profile, by: Callable[..., NDArray[Any]], rows: int)
         raise ValidationError(f"expected profiles of one reference, found the cells {cells[0]} and {cells[1]}")
     size = max(len(a.slots), len(b.slots))
     slots = [np.pad(profile.slots, (0, size - len(profile.slots))) for profile in (a, b)]
-    pairs = (a.cells, b.cells), (a.moments, b.moments), (a.ranges, b.ranges), slots
+    pairs = (a.cells, b.cells), (a.sums, b.sums), (a.moments, b.moments), (a.ranges, b.ranges), slots
     return Profile(rows, a.lengths, *(by(x, y) for x, y in pairs))

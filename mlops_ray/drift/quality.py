@@ -87,7 +87,7 @@ def check_quality(
 
 
 def _problem(column: _Column, limits: Quality) -> QualityProblem | None:
-    rules = (_missing, _constant, _unseen) if column.feature.kind == "categorical" else _NUMERIC
+    rules = (_missing, _unseen, _constant) if column.feature.kind == "categorical" else _NUMERIC
     for rule in rules:
         problem = rule(column, limits)
         if problem is not None:

@@ -27,7 +27,7 @@ def mixture(seasonal: Counts, overall: Counts, slots: Counts) -> Counts:
     """The cells (c,) of a reference whose rows are spread over the slots as `slots` (s,) are.
 
     A slot of fewer than 50 rows in `seasonal` (s, c) is replaced by `overall` (c,). The sum is what the mixture is
-    worth: as many independent rows as have the variance of its shares.
+    worth: as many independent rows as have the variance of its shares, and not more than there are.
 
     >>> mixture(np.array([[100, 0], [0, 300]]), np.array([100, 300]), np.array([5, 5])).tolist()
     [150, 150]
@@ -41,4 +41,4 @@ def mixture(seasonal: Counts, overall: Counts, slots: Counts) -> Counts:
     if rest > 0:
         shares = shares + rest * overall / overall.sum()
         variance += rest**2 / overall.sum()
-    return np.rint(shares / variance).astype(np.int64)
+    return np.rint(shares * min(1 / variance, float(overall.sum()))).astype(np.int64)

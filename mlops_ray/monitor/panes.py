@@ -83,8 +83,10 @@ class Panes:
             self._add(time_s, fold(self._reference, matrix[rows], times_s[rows]), hours=time_s >= self.refold_from_s)
 
     def window(self, now_s: float, *, size_s: float | None = None) -> Profile:
-        """Everything of the last `size_s` seconds, the sliding window's by default, to the precision of a pane."""
-        oldest = int((now_s - min(size_s or self._size_s, self._size_s)) // self._pane_s)
+        """Everything of the last `size_s` seconds, the sliding window's by default, to the precision of a pane; of 0
+        seconds the newest pane."""
+        asked_s = self._size_s if size_s is None else min(size_s, self._size_s)
+        oldest = int((now_s - asked_s) // self._pane_s)
         return self._merged(profile for pane, profile in self._panes.items() if pane >= oldest)
 
     def hours(self) -> dict[float, Profile]:

@@ -26,21 +26,32 @@ class QualityJudge:
         self, panes: Panes, now_s: float, features: Sequence[str]
     ) -> tuple[Profile, float, tuple[QualityProblem, ...]]:
         """Look once more: (the rows that were looked at, of how many seconds, what is broken in them)."""
-        window, limits = self._monitor.window, self._monitor.quality
-        size_s = window.every_s
-        profile = panes.window(now_s, size_s=size_s)
-        if profile.rows < limits.min_rows:
-            size_s = window.size_s
-            profile = panes.window(now_s)
+        limits = self._monitor.quality
+        size_s, profile = self._looked_at(panes, now_s)[-1]
         if not limits.enabled or profile.rows < limits.min_rows:
             return profile, size_s, ()
-        problems = check_quality(self._reference, profile, limits, features=features)
+        problems: tuple[QualityProblem, ...] = ()
+        for looked_s, rows in self._looked_at(panes, now_s):
+            problems = check_quality(self._reference, rows, limits, features=features)
+            if problems:
+                size_s, profile = looked_s, rows
+                break
         found = {problem.feature for problem in problems}
         self._persistence, _, _ = self._persistence.judged(
             {name: name in found for name in features}, persist=limits.persist
         )
         self._broken_s |= dict.fromkeys(found, now_s)
         return profile, size_s, problems
+
+    def _looked_at(self, panes: Panes, now_s: float) -> list[tuple[float, Profile]]:
+        """The newest pane, the time since the look before, or all of the window: the shortest that have enough rows.
+
+        The shorter one shows what is broken before it is mixed with what came before.
+        """
+        window = self._monitor.window
+        short = [(size_s, panes.window(now_s, size_s=size_s)) for size_s in (0.0, window.every_s)]
+        enough = [(size_s, profile) for size_s, profile in short if profile.rows >= self._monitor.quality.min_rows]
+        return enough or [(window.size_s, panes.window(now_s))]
 
     @property
     def raised(self) -> frozenset[str]:

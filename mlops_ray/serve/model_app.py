@@ -79,7 +79,7 @@ class ModelApp(ABC):
     def signatures(self) -> Mapping[int, Signature]:
         """The versions in memory; the first is the one that answers when none is named."""
 
-    def loaded(self, version: int | None) -> LoadedModel | None:  # noqa: ARG002 - for those who have models
+    def loaded(self, version: int | None) -> LoadedModel | None:
         """The version that is named, or that answers when none is, where it is in memory here; else None."""
 
     @abstractmethod
@@ -161,7 +161,7 @@ class ModelApp(ABC):
         """
         served = {str(version): version for version in self.signatures()}
         if text not in served:
-            message = f"model {self.name!r} serves no version {text!r} here; served: {', '.join(served) or 'none'}"
+            message = f"model {self.name!r} has no {text!r} here; versions served: {', '.join(served) or 'none'}"
             raise RequestError(message, status=404)
         return served[text]
 

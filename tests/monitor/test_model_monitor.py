@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,109 @@ def test_an_open_alert_ends_when_its_features_are_watched_no_more(watch: Watch) 
     watch.monitor = watch.new_monitor()
     watch.go_on(20, shift_b=1.0)
     assert watch.open_alerts() == []
+
+
+# -- broken columns and answers ----------------------------------------------------------------------------------------
+
+
+def send(watch: Watch, seconds: int, change: Callable[[Any], None]) -> None:
+    """Traffic to whose rows (50, 3) `change` was done."""
+    for step in range(seconds // 10):
+        watch.now_s += 10.0
+        matrix = rows_of(50, seed=1000 + step)
+        change(matrix)
+        watch.monitor.receive(watch.handover(matrix))
+        watch.monitor.follow(watch.now_s)
+        watch.monitor.judge(watch.now_s)
+
+
+def put(column: int, value: Any) -> Callable[[Any], None]:
+    def change(matrix: Any) -> None:
+        matrix[:, column] = value(matrix[:, column]) if callable(value) else value
+
+    return change
+
+
+@pytest.fixture
+def strict(workspace: Workspace, tmp_path: Path) -> Iterator[Watch]:
+    """The same, whose quality is judged from 40 rows on."""
+    window = {"size_s": 200, "every_s": 10, "min_rows": 200}
+    watch = Watch(workspace, tmp_path, spec=toy_spec(monitor={"window": window, "quality": {"min_rows": 40}}))
+    watch.go_on(300)
+    yield watch
+    watch.monitor.close()
+    watch.store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put(1, 0.0), "b: all 50 values are 0; in the reference they vary"),
+        (put(1, lambda x: 1000 * x), "b: values are about 1"),
+    ],
+    ids=["zeros", "units"],
+)
+def test_a_broken_upstream_batch_raises_data_quality_and_names_the_column_and_is_no_drift(
+    strict: Watch, change: Any, said: str
+) -> None:
+    send(strict, 60, change)
+    assert strict.open_alerts() == [("data_quality", 1, ["b"])]
+    (alert,) = strict.store.alerts("toy")
+    assert said in alert.message
+    assert alert.severity == "critical"
+    assert alert.evidence["problems"][0]["feature"] == "b"
+    (drawn,) = alert.evidence["histograms"]
+    assert drawn["feature"] == "b"
+    assert strict.monitor.status()["broken_features"] == ["b"]
+    strict.go_on(400)
+    kinds = [(alert.kind, alert.state) for alert in strict.store.alerts("toy")]
+    assert kinds == [("data_quality", "resolved")], "the broken rows that are still in the window are no drift either"
+
+
+def test_a_broken_column_after_a_restart_is_still_no_drift(strict: Watch) -> None:
+    send(strict, 60, put(1, 0.0))
+    strict.monitor = strict.new_monitor()
+    strict.go_on(400)
+    assert [alert.kind for alert in strict.store.alerts("toy")] == ["data_quality"]
+
+
+def test_another_column_drifts_all_the_same(strict: Watch) -> None:
+    def both(matrix: Any) -> None:
+        matrix[:, 0] += 1.0
+        matrix[:, 1] = 0.0
+
+    send(strict, 200, both)
+    assert sorted(strict.open_alerts()) == [("data_quality", 1, ["b"]), ("drift", 1, ["a"])]
+
+
+def test_answers_that_drift_are_an_alert_of_their_own(watch: Watch) -> None:
+    watch.go_on(100)
+    send(watch, 200, put(2, lambda scores: scores**3))
+    assert watch.open_alerts() == [("prediction_drift", 1, ["prediction"])]
+    (alert,) = watch.store.alerts("toy")
+    assert alert.message.startswith("answers of toy v1 drifted: prediction (KS 0.")
+
+
+def test_an_alert_of_drift_brings_pictures_and_the_time_of_its_window(watch: Watch) -> None:
+    watch.go_on(300, shift_a=1.0, shift_b=2.0)
+    (alert,) = watch.store.alerts("toy")
+    evidence = alert.evidence
+    assert [drawn["feature"] for drawn in evidence["histograms"]] == ["b", "a"]
+    assert evidence["to_s"] - evidence["from_s"] == 200
+    assert evidence["features"][0]["mean_shift"] == pytest.approx(2.0, abs=0.3)
+    assert alert.severity == "warning"
+
+
+def test_hours_outlive_a_restart(watch: Watch) -> None:
+    watch.now_s = 1_700_000_000.0 // 3600 * 3600
+    for _ in range(19):
+        watch.monitor.receive(watch.handover(rows_of(2, seed=1)))
+        watch.monitor.judge(watch.now_s)
+        watch.now_s += 600.0
+    watch.monitor = watch.new_monitor()
+    champion = watch.monitor._champion
+    assert champion is not None
+    assert [profile.rows for profile in champion.panes.hours().values()] == [12, 12, 12, 2]
 
 
 # -- restarts ----------------------------------------------------------------------------------------------------------
