@@ -9,7 +9,7 @@ GREAT_EXPECTATIONS := .great-expectations-venv
 MINUTES ?= 10
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-images bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak bench bench-data bench-sweep bench-images bench-electricity bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,9 @@ bench-sweep: setup
 
 bench-images: setup
 	$(BIN)/python -m benchmarks.images --output benchmarks/results/images.json
+
+bench-electricity: setup
+	$(BIN)/python -m benchmarks.electricity --output benchmarks/results/electricity.json --picture benchmarks/results/electricity.png
 
 bench-setup: $(BENCH)/.setup-done $(GREAT_EXPECTATIONS)/.setup-done
 
