@@ -11,7 +11,7 @@ MINUTES ?= 10
 CYCLES ?= 5
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow soak chaos bench bench-drift bench-data bench-sweep bench-images bench-setup lint types check clean
+.PHONY: setup demo test test-slow soak chaos bench bench-drift bench-data bench-sweep bench-images bench-electricity bench-setup lint types check clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,9 @@ bench-sweep: setup
 
 bench-images: setup
 	$(BIN)/python -m benchmarks.images --output benchmarks/results/images.json
+
+bench-electricity: setup
+	$(BIN)/python -m benchmarks.electricity --output benchmarks/results/electricity.json --picture benchmarks/results/electricity.png
 
 bench-setup: $(BENCH)/.setup-done $(GREAT_EXPECTATIONS)/.setup-done
 

@@ -99,6 +99,7 @@ def spec_of(stream: Stream, **changes: Any) -> ModelSpec:
                 "windows": 3,
                 "decay": {"metric": "accuracy", "max_drop": 0.05, "min_labels": 480},
                 "concept_drift": {"run_length": 10_000},
+                "slices": {"enabled": False},  # it decides nothing, and takes its time
             },
         },
         "retrain": {

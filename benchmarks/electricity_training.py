@@ -1,6 +1,5 @@
 """One training of benchmarks/electricity.py: the package's own steps in this process, without a cluster or MLflow."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,39 @@ def train_version(
     spec: ModelSpec, rows: pa.Table, folder: Path, *, version: int, champion: Bundle | None, now_s: float
 ) -> Trained:
     """Prepare `rows`, train one trial, judge it on the holdout against the champion, and publish its bundle."""
-    data = prepare(spec, rows)
+    data, train = prepare(spec, rows), spec.train
+    model = train_lightgbm(_context(spec, data))
+    written = folder / f"bundle-{version}"
+    draft: dict[str, Any] = {"model": model, "signature": data.signature, "card": ""}
+    write_bundle(written, reference=build_reference(data.signature.columns(), data.in_time), **draft)
+    predict = load_bundle(Lake(str(folder)).uri_of(written.name)).predict
+    predictions = predictions_of(predict, data.holdout, data.signature)
+    manifest = write_bundle(written, reference=_reference(data, predictions), **draft)
+    theirs = None if champion is None else champion.predict(encode(champion.signature, data.holdout_rows))
+    report = evaluate_gates(spec.gates, train.task, data.holdout.y, predictions, theirs, seed=train.seed)
+    facts = facts_of(train.task, data.holdout.y, predictions, data.train.y)
+    uri = publish_bundle(written, Lake(str(folder / "lake")), spec.name)
+    record = ModelVersionRecord(
+        model=spec.name,
+        version=version,
+        digest=manifest.digest,
+        bundle_uri=uri,
+        run_id=f"run-{version}",
+        dataset=f"mlops.electricity@v{version}",
+        code={},
+        metrics=dict(report.metrics),
+        gates={},
+        verdict=report.verdict.value,
+        stage=Stage.CANDIDATE,
+        created_s=now_s,
+        training={"holdout": facts.to_json()},
+    )
+    return Trained(record, load_bundle(uri), report)
+
+
+def _context(spec: ModelSpec, data: TrainingData) -> TrialContext:
     train = spec.train
-    context = TrialContext(
+    return TrialContext(
         params=dict(train.space),
         task=train.task,
         metric=train.metric,
@@ -52,41 +81,9 @@ def train_version(
         signature=data.signature,
         report=lambda _iteration, _metrics: None,
     )
-    model = train_lightgbm(context)
-    lake, written = Lake(str(folder / "lake")), folder / f"bundle-{version}"
-    write_bundle(written, model=model, signature=data.signature, reference=_features(data), card="")
-    draft = load_bundle(Lake(str(folder)).uri_of(written.name))
-    predictions = predictions_of(draft.predict, data.holdout, data.signature)
-    reference = _reference(data, predictions)
-    manifest = write_bundle(written, model=model, signature=data.signature, reference=reference, card="")
-    theirs = None if champion is None else champion.predict(encode(champion.signature, data.holdout_rows))
-    report = evaluate_gates(spec.gates, train.task, data.holdout.y, predictions, theirs, seed=train.seed)
-    facts = facts_of(train.task, data.holdout.y, predictions, data.train.y)
-    uri = publish_bundle(written, lake, spec.name)
-    training: Mapping[str, Any] = {"holdout": facts.to_json()}
-    record = ModelVersionRecord(
-        model=spec.name,
-        version=version,
-        digest=manifest.digest,
-        bundle_uri=uri,
-        run_id=f"run-{version}",
-        dataset=f"mlops.electricity@v{version}",
-        code={},
-        metrics=dict(report.metrics),
-        gates={},
-        verdict=report.verdict.value,
-        stage=Stage.CANDIDATE,
-        created_s=now_s,
-        training=training,
-    )
-    return Trained(record, load_bundle(uri), report)
-
-
-def _features(data: TrainingData) -> ReferenceProfile:
-    return build_reference(data.signature.columns(), data.in_time)
 
 
 def _reference(data: TrainingData, predictions: Any) -> ReferenceProfile:
-    features = _features(data)
+    features = build_reference(data.signature.columns(), data.in_time)
     prediction = build_reference([data.signature.prediction_column()], predictions[:, None])
     return ReferenceProfile(rows=features.rows, features=(*features.features, *prediction.features))

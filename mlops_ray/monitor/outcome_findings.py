@@ -32,7 +32,7 @@ Judgement = Finding | AllClear | None
 
 
 def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
-    """Worse than on the holdout by more than `max_drop`, and the interval does not hold the holdout's value."""
+    """Worse than on the holdout by more than `max_drop`, and by more than chance explains."""
     settings, task, performance = spec.monitor.labels.decay, spec.train.task, seen.performance
     if settings is None or performance.rows < settings.min_labels:
         return None
@@ -43,7 +43,7 @@ def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
     if drop <= settings.max_drop / 2:
         return AllClear("decay", f"{settings.metric} is {now:.4f} again")
     limits = performance.limits.get(settings.metric)
-    if drop <= settings.max_drop or limits is None or limits[0] <= known <= limits[1]:
+    if drop <= settings.max_drop or limits is None or drop <= _by_chance(now, known, limits, watched, performance.rows):
         return None
     message = (
         f"{settings.metric} of {spec.name} v{performance.version} is {now:.4f} on {performance.rows} labelled rows, "
@@ -51,6 +51,14 @@ def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
         f"{limits[0]:.4f} to {limits[1]:.4f})"
     )
     return Finding("decay", "critical", performance.version, message, evidence=_evidence(seen))
+
+
+def _by_chance(now: float, known: float, limits: tuple[float, float], watched: Watched, rows: int) -> float:
+    """How large a drop chance alone explains: the interval's side towards the holdout's value, and wider by as much as
+    that value is uncertain itself, which was measured on other rows of the same kind."""
+    side = limits[1] - now if known > now else now - limits[0]
+    held = watched.holdout.rows if watched.holdout is not None else None
+    return side if held is None else side * float((1 + rows / held) ** 0.5)
 
 
 def concept_drift(spec: ModelSpec, watched: Watched, seen: OutcomeReport, *, base: float | None) -> Judgement:

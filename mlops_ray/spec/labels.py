@@ -18,7 +18,7 @@ class Decay(Section):
     metric: Metric
     max_drop: float = Field(gt=0, description="drop against the holdout that raises an alert, in units of the metric")
     min_labels: int = Field(200, ge=20)
-    level: float = Field(0.95, gt=0.5, lt=1, description="confidence that it is worse than on the holdout at all")
+    level: float = Field(0.99, gt=0.5, lt=1, description="confidence that it is worse than on the holdout at all")
 
 
 class ConceptDrift(Section):

@@ -1,7 +1,7 @@
 """Traffic of a small model, as replicas hand it over, and a bundle to hold it against."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class Watch:
         self.put_champion(1)
         self.monitor = self.new_monitor()
 
-    def put_champion(self, version: int) -> None:
+    def put_champion(self, version: int, *, training: Mapping[str, Any] | None = None) -> None:
         """A version with a real bundle takes over."""
         description = b'{"class": "tests.model.conftest:Doubler"}'
         folder = self.folder / f"bundle-{version}"
@@ -127,6 +127,7 @@ class Watch:
             verdict="PASS",
             stage=Stage.CHAMPION,
             created_s=self.now_s,
+            training=training or {},
         )
         with self.store.change(Event("model_version.created", f"toy@{version}", {}, "test", 0.0)) as change:
             change.put_model_version(record)

@@ -287,3 +287,17 @@ def test_the_status_is_json_and_text(world: Make) -> None:
     assert "errors: drift" in text
     assert "blind to concept drift" in text
     assert outcome_lines(None) == []
+
+
+def test_a_lucky_holdout_is_no_decay(tmp_path: Path) -> None:
+    """The holdout's value is measured too: on few rows it allows for more."""
+    settings = {
+        "decay": {"metric": "accuracy", "max_drop": 0.05, "min_labels": 20},
+        "concept_drift": {"enabled": False},
+    }
+    outcomes = [True] * 66 + [False] * 334
+    for rows, expected in ((100, 0), (10_000, 1)):
+        here = World(tmp_path / str(rows), spec(**settings), holdout(rows))
+        here.answer(outcomes)
+        here.look()
+        assert len(here.alerts()) == expected

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_ray.data import DatasetTable, ingest, load_version
 from mlops_ray.errors import TrackingError, TrainError, ValidationError
-from mlops_ray.evaluation import scores
+from mlops_ray.evaluation import HoldoutFacts, scores
 from mlops_ray.model import encode, load_bundle, read_probe
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import Event, ModelVersionRecord, Stage, Store
@@ -169,6 +169,26 @@ def test_a_second_version_is_held_against_the_champion_on_the_same_rows(trained_
 def test_a_version_that_its_gates_refuse_is_registered_with_that_verdict(trained_workspace: Workspace) -> None:
     refused = run(spec_of("refused", gates=[{"metric": "auc", "min": 0.999}], train={"trials": 1}), trained_workspace)
     assert (refused.verdict, refused.stage) == ("FAIL", Stage.CANDIDATE)
+
+
+def test_a_version_keeps_what_its_holdout_lets_expect(trained: ModelVersionRecord) -> None:
+    facts = HoldoutFacts.from_json(trained.training["holdout"])
+    assert facts.error == pytest.approx(1 - trained.metrics["accuracy"])
+    assert facts.error < facts.error_bound() < 1
+    assert facts.calibration is not None
+    assert sum(facts.labels.counts) > facts.rows
+
+
+def test_a_limit_of_fairness_is_a_gate(trained_workspace: Workspace) -> None:
+    fairness = [
+        {"attribute": "tenure", "bins": [36], "metric": "demographic_parity_difference", "max": 0.05, "min_rows": 20},
+        {"attribute": "autopay", "metric": "demographic_parity_ratio", "min": 0.01, "min_rows": 20},
+        {"attribute": "plan", "metric": "equalized_odds_difference", "max": 0.5, "gate": False},
+    ]
+    found = run(spec_of("unfair", fairness=fairness, train={"trials": 1}), trained_workspace)
+    results = {result["metric"]: result["verdict"] for result in found.gates["results"]}
+    assert results == {"demographic_parity_difference(tenure)": "FAIL", "demographic_parity_ratio(autopay)": "PASS"}
+    assert found.verdict == "FAIL"
 
 
 def test_a_users_own_trainer_is_used(trained_workspace: Workspace) -> None:
