@@ -38,7 +38,7 @@ class Stream:
 
     def times(self) -> Floats:
         """Of the rows, in Unix seconds."""
-        return START_S + HALF_HOUR_S * np.arange(len(self))
+        return START_S + HALF_HOUR_S * np.arange(len(self), dtype=np.float64)
 
     def part(self, begin: int, end: int) -> pa.Table:
         """The features of rows from `begin` up to `end`."""

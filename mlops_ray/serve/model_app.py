@@ -79,8 +79,9 @@ class ModelApp(ABC):
     def signatures(self) -> Mapping[int, Signature]:
         """The versions in memory; the first is the one that answers when none is named."""
 
-    def loaded(self, version: int | None) -> LoadedModel | None:
+    def loaded(self, version: int | None) -> LoadedModel | None:  # noqa: ARG002 - for those who have models
         """The version that is named, or that answers when none is, where it is in memory here; else None."""
+        return None
 
     @abstractmethod
     async def keep_labels(self, labels: list[Label]) -> None:

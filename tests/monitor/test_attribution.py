@@ -1,6 +1,6 @@
 """The attribution judge: quiet on traffic as in training, loud where a feature that mattered broke."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Explained(Watch):
     tasks: HereAndNow
     kept = True
 
-    def put_champion(self, version: int) -> None:
+    def put_champion(self, version: int, *, training: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         matrix = rows_of(2000, seed=0)[:, :2]
         labels = (2 * matrix[:, 1] + matrix[:, 0] > 0).astype(float)
         quiet = {"objective": "binary", "verbose": -1, "num_threads": 1}
