@@ -68,7 +68,7 @@ def _spec(home: Path) -> ModelSpec:
     content["rollout"]["analysis"] = {"max_bad_share": 0.1}
     content["train"] |= {"trials": 2}
     content["gates"] = [{"metric": "auc", "min": 0.7}]
-    content["retrain"]["guards"] = {"cooldown_s": 1, "max_per_day": 1000}
+    content["retrain"]["guards"] = {"cooldown_s": 1, "max_per_day": 1000, "retry_s": 2, "max_attempts": 5}
     (home / "churn.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return load_spec(home / "churn.yaml")
 

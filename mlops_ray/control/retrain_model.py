@@ -12,7 +12,7 @@ from mlops_ray.control.window_table import base_of
 from mlops_ray.data import DatasetTable, DatasetVersion
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import ModelVersionRecord, RolloutRecord, Store, TriggerRecord
-from mlops_ray.tracking import code_version
+from mlops_ray.tracking import Tracking, code_version, patiently
 from mlops_ray.train import run_training
 from mlops_ray.verdict import Verdict
 
@@ -93,6 +93,7 @@ class _Run:
         trained, dataset = window_of(
             self.store, spec, self.workspace, base, actor=self.actor, clock=self.clock, progress=self.progress
         )
+        self._await_tracking()
         version = run_training(
             trained,
             self.workspace,
@@ -117,6 +118,13 @@ class _Run:
                 dataset=dataset,
                 outcome=outcome,
             )
+
+    def _await_tracking(self) -> None:
+        """A job waits for an MLflow that is away: nobody sits before it, and another attempt would meet the same."""
+        if self.trigger is None:
+            return
+        tracking = Tracking(self.workspace.tracking, artifacts=f"{self.workspace.lake.rstrip('/')}/mlflow")
+        patiently(tracking, self.workspace.tracking_patience_s, tracking.check)
 
     def _ingested(self) -> DatasetVersion:
         """The table with all that is new, that of the records too if the spec asks for it."""

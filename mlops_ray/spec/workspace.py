@@ -55,7 +55,9 @@ class Workspace(Section):
         "auto", description="API keys for requests to models; auto: on unless `serve` is a loopback address"
     )
     tracking_patience_s: float = Field(
-        900.0, ge=0, description="how long the end of a training waits for an MLflow that does not answer"
+        900.0,
+        ge=0,
+        description="how long a retraining's start and the end of any training wait for an MLflow that does not answer",
     )
     price_cpu_hour: float = Field(0.0, ge=0, description="price of one CPU for an hour, in any currency; 0: not known")
     price_gpu_hour: float = Field(0.0, ge=0, description="price of one GPU for an hour; 0: not known")
