@@ -371,7 +371,7 @@ def _lives(desk: Desk, hook: str, kill_at: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    "step", [pytest.param(97, id="some lines"), pytest.param(11, id="many lines", marks=pytest.mark.slow)]
+    "step", [pytest.param(97, id="some lines"), pytest.param(29, id="many lines", marks=pytest.mark.slow)]
 )
 def test_killed_at_any_line_nothing_is_lost_and_repeats_have_the_same_id(desk: Desk, step: int, tmp_path: Path) -> None:
     """Each life is killed later than the one before, until one comes to its end; then the next alert."""
