@@ -1,17 +1,21 @@
 """A whole retraining on a real Ray: by a trigger and by hand, killed in the middle, on a window of its own."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from mlops_ray.control import retrain_model as module
 from mlops_ray.control.ledger import OUTCOME
 from mlops_ray.control.manual_retraining import retrain_by_hand
 from mlops_ray.control.operations import register
 from mlops_ray.control.outcomes_in_a_row import VERSION
+from mlops_ray.control.ray_jobs import DRIVER, RayJobs
 from mlops_ray.control.retrain_model import Retrained, retrain_model
 from mlops_ray.errors import MlopsRayError
 from mlops_ray.spec import ModelSpec, Workspace
@@ -142,3 +146,12 @@ def test_a_window_is_what_the_version_says_it_was_trained_on(ray_cluster: str, t
     again = here.by_hand()
     assert again.version is not None
     assert again.version.dataset == champion.dataset
+
+
+def test_a_driver_runs_as_long_as_its_process_does(live: Workspace) -> None:
+    jobs = RayJobs(live)
+    assert jobs.state(f"{DRIVER}{ray.get_runtime_context().get_job_id()}") == ("running", "")
+    connects = f"import ray; ray.init('{live.ray_address}', log_to_driver=False)"
+    script = f"{connects}; print(ray.get_runtime_context().get_job_id())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert jobs.state(f"{DRIVER}{done.stdout.split()[-1]}") == ("unknown", "")
