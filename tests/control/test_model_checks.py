@@ -44,7 +44,7 @@ class NotTheSame:
     def __init__(self, _: Path) -> None:
         self._generator = np.random.default_rng()
 
-    def predict(self, matrix: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
         """See the class."""
         return self._generator.uniform(size=len(matrix))
 
@@ -54,7 +54,7 @@ class OfAll:
 
     def __init__(self, _: Path) -> None: ...
 
-    def predict(self, matrix: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
         """See the class."""
         return np.full(len(matrix), 1.0 / (1 + len(matrix)))
 
@@ -64,7 +64,7 @@ class TooLarge:
 
     def __init__(self, _: Path) -> None: ...
 
-    def predict(self, matrix: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
         """See the class."""
         return np.full(len(matrix), 1.5)
 
