@@ -24,7 +24,7 @@ from mlops_ray.demo.world import World
 from mlops_ray.errors import ClusterError, RolloutError
 from mlops_ray.rollout import Phase
 from mlops_ray.spec import ModelSpec, Workspace, load_spec
-from mlops_ray.store import ModelVersionRecord, RolloutRecord, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, ModelVersionRecord, RolloutRecord, Store, TriggerRecord
 from mlops_ray.tracking import code_version
 from mlops_ray.train import run_training
 
@@ -151,7 +151,7 @@ class _Scenario:
             self._land("batch-3", self._new.batch(_NEW_ROWS, _START + 2 * _MONTH, seed=3))
             self._world = self._new
             self._driver.set_rows(self._rows)
-            self._await(lambda: self.store.alerts(self.spec.name), "a drift alert", timeout_s=90)
+            self._await(self._drift_alerts, "a drift alert", timeout_s=90)
         with step("retrain", "the alert starts a Ray job: ingest, sweep, gates against the champion"):
             trigger = self._await(self._finished_trigger, "the retraining", timeout_s=240)
             if trigger.state != "succeeded":
@@ -202,6 +202,9 @@ class _Scenario:
 
     def _newest_rollout(self) -> RolloutRecord:
         return max(self.store.rollouts(self.spec.name), key=lambda rollout: rollout.created_s)
+
+    def _drift_alerts(self) -> list[AlertRecord]:
+        return [alert for alert in self.store.alerts(self.spec.name) if alert.kind == "drift"]
 
     def _finished_trigger(self) -> TriggerRecord | None:
         ended = [t for t in self.store.triggers(self.spec.name) if t.state in ("succeeded", "failed")]

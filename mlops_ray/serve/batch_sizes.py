@@ -12,6 +12,8 @@ class BatchSizes:
     """Since they were taken last; belongs to one event loop."""
 
     def __init__(self) -> None:
+        self.single = 0
+        """Calls of one row, which are most: to be counted in place."""
         self._histogram = Histogram.empty(_EDGES)
 
     def add(self, rows: int) -> None:
@@ -31,4 +33,7 @@ class BatchSizes:
         ([1, 1, 2, 1], 1, 5015.0, 0)
         """
         taken, self._histogram = self._histogram, Histogram.empty(_EDGES)
+        taken.counts[0] += self.single
+        taken.sum += self.single
+        self.single = 0
         return taken

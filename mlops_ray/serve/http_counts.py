@@ -1,4 +1,4 @@
-"""What a replica answered over HTTP, by status: two integers a request, counted on the event loop."""
+"""What a replica answered over HTTP, by status: an integer a request, counted on the event loop."""
 
 from collections import defaultdict
 
@@ -22,6 +22,8 @@ class HttpCounts:
     """Since they were taken last; belongs to one event loop."""
 
     def __init__(self) -> None:
+        self.fine = 0
+        """Answers 200, which are most: to be counted in place."""
         self._statuses: dict[int, int] = defaultdict(int)
         self._refused: dict[int, int] = defaultdict(int)
 
@@ -43,6 +45,9 @@ class HttpCounts:
         (({'422': 1, '200': 1}, {'malformed': 1}), ({}, {}))
         """
         statuses, refused = self._statuses, self._refused
+        if self.fine:
+            statuses[200] += self.fine
+        self.fine = 0
         self._statuses, self._refused = defaultdict(int), defaultdict(int)
         reasons: dict[str, int] = defaultdict(int)
         for status, count in refused.items():

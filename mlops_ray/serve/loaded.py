@@ -162,7 +162,10 @@ class LoadedModel:
             return await self._predict_slices(matrix, deadline_s)
         if len(matrix) > self._inline_rows or deadline_s <= 0:
             return await self._batcher.predict(matrix, deadline_s=deadline_s)
-        self._batches.add(len(matrix))
+        if len(matrix) == 1:
+            self._batches.single += 1
+        else:
+            self._batches.add(len(matrix))
         began_s = time.perf_counter()
         scores = self.predict_now(matrix)
         return Predicted(scores, 0.0, (time.perf_counter() - began_s) * 1000)

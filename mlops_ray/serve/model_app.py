@@ -97,7 +97,10 @@ class ModelApp(ABC):
             await self._lifespan(receive, send)
             return
         response = await self._respond(scope, receive)
-        self.http_counts.answered(response.status)
+        if response.status == 200:
+            self.http_counts.fine += 1
+        else:
+            self.http_counts.answered(response.status)
         await send_response(send, response)
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
@@ -186,7 +189,8 @@ class ModelApp(ABC):
                 deadline_s = min(deadline_s, asked.started_s + body.timeout_s)
         else:
             body = PlainBody(content)
-        called = Call(asked.started_s, deadline_s, asked.request_id, asked.version, asked.trace())
+        trace = asked.trace() if b"traceparent" in asked.headers else None
+        called = Call(asked.started_s, deadline_s, asked.request_id, asked.version, trace)
         return body.respond(await self.answer(body, called))
 
     async def _predict_bulk(self, asked: Asked) -> Response:

@@ -7,7 +7,7 @@ they happen; the time between them is reading and answering.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlops_ray.rollout import on_canary
@@ -103,16 +103,14 @@ def is_sampled(traceparent: bytes) -> bool:
         return False
 
 
-def tracing_of(
-    model: str, share: float, *, environment: Callable[[str], str | None] = os.environ.get
-) -> Tracing | None:
+def tracing_of(model: str, share: float, *, environment: Mapping[str, str] = os.environ) -> Tracing | None:
     """Tracing over OTLP, where the spec asks for it and the usual variables of OpenTelemetry name a collector.
 
     It needs the package's extra `tracing`; without it, or without a collector, requests are answered and not traced.
     """
     if share <= 0:
         return None
-    if not any(environment(name) for name in _ENDPOINTS):
+    if not any(environment.get(name) for name in _ENDPOINTS):
         _log.warning("serve.tracing asks for traces, but %s names no collector", _ENDPOINTS[0])
         return None
     try:

@@ -9,6 +9,7 @@ import pytest
 import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from ray.util.state import list_actors
 
 from mlops_ray.control.client import ModelClient
 from mlops_ray.control.local_cluster import LocalCluster, free_port
@@ -17,7 +18,7 @@ from mlops_ray.prometheus import Target, dashboards, monitoring_files
 from mlops_ray.rollout import Phase
 from mlops_ray.spec import Workspace
 from tests.e2e import broken_models
-from tests.e2e.toy import Toy, sound_model, until
+from tests.e2e.toy import Toy, kill, sound_model, until
 from tests.prometheus.programs import run_promtool, serving
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,23 @@ def test_what_prometheus_reads_is_what_clients_saw(watched: Toy, prometheus: str
     assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
     query = f'sum(mlops_ray_requests_total{{model="{watched.name}"}})'
     until(lambda: _value(prometheus, query) == _counted(watched), "Prometheus has it too", timeout_s=30)
+
+
+def test_what_a_killed_replica_had_counted_stays(watched: Toy) -> None:
+    with watched.traffic() as driver:
+        time.sleep(2)
+        driver.stop()
+    before = until(lambda: _settled(watched), "the last report", timeout_s=30)
+    wanted = [("state", "=", "ALIVE"), ("class_name", "=", f"ServeReplica:{watched.name}:front")]
+    (replica,) = list_actors(watched.workspace.dashboard, filters=wanted, detail=True)
+    kill(replica.pid)
+    until(lambda: len(list_actors(watched.workspace.dashboard, filters=wanted)) == 1, "a new replica", timeout_s=90)
+    with watched.traffic() as driver:
+        time.sleep(3)
+        counts = driver.stop()
+    after = until(lambda: _settled(watched), "the last report", timeout_s=30)
+    # A request may be asked twice when its replica dies before it answers, and is counted for each.
+    assert before + counts.answered <= after <= before + counts.answered + counts.retried + 8
 
 
 def test_the_page_is_one_that_promtool_finds_nothing_wrong_with(watched: Toy, tmp_path: Path) -> None:
@@ -136,6 +154,13 @@ def _counted(toy: Toy) -> float:
     text = requests.get(f"{toy.workspace.serve}/metrics", timeout=30).text
     families = {family.name: family.samples for family in text_string_to_metric_families(text)}
     return sum(s.value for s in families.get("mlops_ray_requests", ()) if s.labels["model"] == toy.name)
+
+
+def _settled(toy: Toy) -> float | None:
+    """The count, once a few flushes have not changed it."""
+    first = _counted(toy)
+    time.sleep(3)
+    return first if _counted(toy) == first else None
 
 
 def _panels(model: str) -> Iterator[tuple[str, str]]:
