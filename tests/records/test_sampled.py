@@ -30,7 +30,7 @@ def of(log: RecordLog, rows: int = 1000, **span: Any) -> pa.Table:
 
 
 def test_only_what_the_version_answered_as_champion_in_that_time_is_in_it(log: RecordLog) -> None:
-    others = [
+    others: list[dict[str, Any]] = [
         {"version": 2},
         {"role": "canary"},
         {"assigned": "canary"},
