@@ -82,7 +82,7 @@ class LabelJudge:
         }
 
     def _raise(self, finding: Finding, now_s: float) -> None:
-        """An alert that gets worse, or whose test alarms again, is another one: what follows one follows it once."""
+        """An alert that gets worse, or whose test alarms on, is another one: what follows one follows it once."""
         known = self._book.open_alert(finding.kind, finding.version)
         if known is not None and is_another(known.severity, known.evidence, finding):
             self._book.resolve(finding.kind, finding.version, "a newer alert takes its place", now_s)

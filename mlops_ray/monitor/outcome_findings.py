@@ -114,11 +114,14 @@ def unfairness(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgem
 
 
 def is_another(severity: str, evidence: Mapping[str, Any], finding: Finding) -> bool:
-    """Whether a finding says more than the open alert of its kind: it is graver, or the test has alarmed again."""
+    """Whether a finding says more than the open alert of its kind: it is graver, or there are twice the alarms.
+
+    So errors that stay frequent are told again, and ever more seldom.
+    """
     if severity == "warning" and finding.severity == "critical":
         return True
     before, now = evidence.get("errors"), finding.evidence.get("errors")
-    return before is not None and now is not None and now["alarms"] > before["alarms"]
+    return before is not None and now is not None and now["alarms"] >= 2 * max(1, before["alarms"])
 
 
 def _within(limit: Fairness, value: float) -> bool:

@@ -19,7 +19,7 @@ METRICS: tuple[FairnessMetric, ...] = (
 
 def limit(metric: FairnessMetric, **changes: object) -> Fairness:
     bound = {"min": 0.8} if metric.endswith("ratio") else {"max": 0.1}
-    return Fairness(attribute="group", metric=metric, **{"min_rows": 10, **bound, **changes})  # type: ignore[arg-type]
+    return Fairness(attribute="group", metric=metric, **{"min_rows": 10, **bound, **changes})
 
 
 @pytest.mark.parametrize("metric", METRICS)
