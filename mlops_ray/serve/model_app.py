@@ -22,6 +22,7 @@ from mlops_ray.serve.http import Receive, Response, Scope, Send, error_response,
 from mlops_ray.serve.http_counts import HttpCounts
 from mlops_ray.serve.labels import Label, read_labels
 from mlops_ray.serve.loaded import LoadedModel
+from mlops_ray.serve.methods import MethodRefused, allow
 from mlops_ray.serve.openapi import Described, openapi_document
 from mlops_ray.serve.request import IDENTITY_LENGTH
 from mlops_ray.serve.tensors import HEADER_LENGTH, tensor_metadata
@@ -116,18 +117,18 @@ class ModelApp(ABC):
                 self.admission.check(headers, _ROLES.get(action), peer=client[0] if client else "")
             version = None if named is None else self.version_named(named)
             if action in _ROLES:
-                _allow(scope["method"], "POST")
+                allow(scope["method"], "POST")
                 query = scope.get("query_string", b"")
                 return await self._take(Asked(action, version, headers, receive, started_s, request_id or None, query))
             if action in _DESCRIBED:
-                _allow(scope["method"], "GET", "HEAD")
+                allow(scope["method"], "GET", "HEAD")
             return self._describe(action, version)
         except Exception as error:  # noqa: BLE001 - the border to a client
             return self._failed(error, request_id)
 
     def _failed(self, error: Exception, request_id: str) -> Response:
         """Whatever is wrong in here, a client gets JSON and no stack trace."""
-        if isinstance(error, _MethodRefused):
+        if isinstance(error, MethodRefused):
             return error_response(str(error), 405, request_id=request_id, allow=error.allowed)
         if isinstance(error, RequestError):
             self.http_counts.refused(error.status)
@@ -289,16 +290,3 @@ class ModelApp(ABC):
 def new_request_id() -> str:
     """A request id for a client that sent none."""
     return os.urandom(16).hex()
-
-
-class _MethodRefused(Exception):
-    """A method that is not for a path."""
-
-    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
-        self.allowed = ", ".join(allowed)
-        super().__init__(f"method {method} is not for this path; expected {allowed[0]}")
-
-
-def _allow(method: str, *allowed: str) -> None:
-    if method not in allowed:
-        raise _MethodRefused(method, allowed)
