@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from mlops_ray.alerting import routes_for
 from mlops_ray.control.outcomes_in_a_row import rejected_in_a_row
 from mlops_ray.errors import ConflictError, NotFoundError
+from mlops_ray.monitor import AlertOutbox
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import AlertRecord, Change, Event, LoopRecord, Store
+from mlops_ray.store import AlertRecord, Change, Event, LoopRecord, ModelRecord, Store
 
 __all__ = ["pause_loop", "raise_breaker", "resume_loop"]
 
@@ -41,6 +43,9 @@ def raise_breaker(store: Store, spec: ModelSpec, now_s: float) -> None:
         tripped = _rejected(change, spec.name) == rejected
         if not tripped or _breaker_alerts(change, spec.name) or not change.insert_alert(alert):
             change.skip()
+            return
+        # The drift actor sends what is written here.
+        AlertOutbox(spec.name, routes_for(spec.alerts), spec.alerting).tell(change, alert, "raised", now_s)
 
 
 def pause_loop(store: Store, model: str, *, by: str, reason: str, now_s: float) -> LoopRecord:
@@ -75,15 +80,23 @@ def resume_loop(store: Store, model: str, *, by: str, reason: str, now_s: float)
         record = LoopRecord(model, False, reason, by, now_s, now_s)
         change.put_loop(record)
         for alert in alerts:
-            change.put_alert(replace(alert, state="resolved", updated_s=now_s))
+            ended = replace(alert, state="resolved", updated_s=now_s)
+            change.put_alert(ended)
+            spec = ModelSpec.model_validate_json(_model(change, model).spec_json)
+            AlertOutbox(model, routes_for(spec.alerts), spec.alerting).tell_end(change, ended, f"{by}: {reason}", now_s)
     return record
 
 
 def _known(change: Change, model: str) -> LoopRecord | None:
-    if change.model(model) is None:
+    return change.loop(_model(change, model).name)
+
+
+def _model(change: Change, model: str) -> ModelRecord:
+    found = change.model(model)
+    if found is None:
         names = ", ".join(m.name for m in change.models()) or "none"
         raise NotFoundError(f"no model {model!r}; models in the store: {names}")
-    return change.loop(model)
+    return found
 
 
 def _breaker_alerts(reads: Store | Change, model: str) -> list[AlertRecord]:

@@ -1,11 +1,13 @@
 """The drift actor: keeps what is served, joins outcomes, judges windows, raises alerts."""
 
+from mlops_ray.monitor.alert_outbox import AlertOutbox
 from mlops_ray.monitor.drift_actor import DriftWatch, drift_status, ensure_drift_actor
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
 from mlops_ray.monitor.model_monitor import ModelMonitor
 from mlops_ray.monitor.performance import Performance, performance_since
 
 __all__ = [
+    "AlertOutbox",
     "Cursor",
     "DriftWatch",
     "EvidenceLedger",

@@ -91,7 +91,7 @@ class AlertBook:
             severity=finding.severity,
             message=finding.message,
             features=finding.features,
-            evidence=self._kept(finding.evidence),
+            evidence={**self._kept(finding.evidence), **_reported(known)},
             updated_s=now_s,
         )
         kind = "alert.escalated" if news == "escalated" else "alert.updated"
@@ -142,3 +142,8 @@ def _payload(finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "features": list(finding.features),
     }
+
+
+def _reported(known: AlertRecord) -> dict[str, Any]:
+    """What others wrote on the alert: where its report lies."""
+    return {name: value for name, value in known.evidence.items() if name.startswith("report")}

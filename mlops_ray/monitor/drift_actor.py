@@ -132,7 +132,7 @@ class DriftWatch:
         with self._lock:
             known = self._monitors.get(name)
             if spec is not None and known is not None and known.spec != spec:
-                known.close()
+                known.close(timeout_s=0.0)  # the new one tells what the store still has
                 self._monitors[name] = self._begin(spec)
             monitor, now_s = self._monitor(name), time.time()
             monitor.follow(now_s)

@@ -205,9 +205,9 @@ class ModelMonitor:
         version = self._champion.watched.version
         return status | {"version": version, **self._champion.status()}
 
-    def close(self) -> None:
-        """Tell people what waits and nothing holds back; the rest stays in the store."""
-        self._courier.close(timeout_s=5)
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Tell people what waits and nothing holds back, within that time; the rest stays in the store."""
+        self._courier.close(timeout_s)
 
     # -- after a restart -----------------------------------------------------------------------------------------------
 
