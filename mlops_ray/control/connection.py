@@ -10,9 +10,9 @@ import ray
 from mlops_ray.control.control_actor import ensure_control_actor
 from mlops_ray.control.control_plane import ControlPlane
 from mlops_ray.errors import ClusterError
-from mlops_ray.monitor import ensure_drift_actor
+from mlops_ray.monitor import ensure_drift_actors
 from mlops_ray.serve import RayHosting, start_serve
-from mlops_ray.spec import Workspace, without_password
+from mlops_ray.spec import CONTROL_ACTOR, Workspace, without_password
 from mlops_ray.store import Store
 
 __all__ = ["connect", "disconnect", "ensure_services"]
@@ -66,12 +66,12 @@ def ensure_services(workspace: Workspace) -> None:
     host, port = workspace.serve_address
     start_serve(host, port, grpc_port=workspace.grpc_port)
     RayHosting(workspace).ensure_server(partial(ControlPlane, workspace.model_dump_json()))
-    actors = {"drift": ensure_drift_actor(workspace), "control": ensure_control_actor(workspace)}
+    actors = {**ensure_drift_actors(workspace), CONTROL_ACTOR: ensure_control_actor(workspace)}
     for name, actor in actors.items():
         try:
             held = Workspace.model_validate_json(ray.get(actor.workspace.remote(), timeout=_SERVICE_TIMEOUT_S))
         except ray.exceptions.RayError as error:
-            raise ClusterError(f"the {name} actor does not start: {str(error).splitlines()[-1]}") from error
+            raise ClusterError(f"actor {name} does not start: {str(error).splitlines()[-1]}") from error
         _refuse_another(name, held, workspace)
 
 

@@ -20,12 +20,12 @@ from mlops_ray.control.repeating import Repeating
 from mlops_ray.control.retraining import Retraining
 from mlops_ray.errors import ConflictError
 from mlops_ray.lake import Lake
-from mlops_ray.monitor import Cursor, ensure_drift_actor
+from mlops_ray.monitor import Cursor, ensure_drift_actors
 from mlops_ray.prometheus import Prometheus
 from mlops_ray.reports import ReportDesk
 from mlops_ray.rollout import Block, Stratum
 from mlops_ray.serve import RayHosting
-from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, ModelSpec, Workspace
+from mlops_ray.spec import CONTROL_ACTOR, ModelSpec, Workspace
 from mlops_ray.store import Store, keys_required
 from mlops_ray.tracking import Tracking
 
@@ -45,8 +45,8 @@ _HANGS_S = 90.0
 class _DriftActorEvidence:
     """The drift actor as a source of evidence."""
 
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
     def evidence(self, model: str, canary: int, cursor: Cursor) -> tuple[Cursor, list[Block]]:
         """See `Evidences.evidence`."""
@@ -58,11 +58,11 @@ class _DriftActorEvidence:
         answer: Mapping[str, tuple[Stratum, ...]] | None = self._ask("outcomes", model, canary)
         return answer
 
-    def _ask(self, method: str, *arguments: Any) -> Any:
+    def _ask(self, method: str, model: str, *arguments: Any) -> Any:
         """What the drift actor answers; None when it does not."""
         try:
-            actor = ray.get_actor(DRIFT_ACTOR, namespace=self._namespace)
-            return ray.get(getattr(actor, method).remote(*arguments), timeout=_EVIDENCE_TIMEOUT_S)
+            actor = ray.get_actor(self._workspace.drift_actor_of(model), namespace=self._workspace.namespace)
+            return ray.get(getattr(actor, method).remote(model, *arguments), timeout=_EVIDENCE_TIMEOUT_S)
         except (RayError, ValueError) as error:
             _log.warning("no %s now: %s", method, str(error).splitlines()[0])
             return None
@@ -80,7 +80,7 @@ class ControlLoop:
         hosting = RayHosting(self._workspace)
         api_key = own_key(self._store, now_s=time.time()) if keys_required(self._workspace) else None
         sources = Sources(
-            evidences=_DriftActorEvidence(self._workspace.namespace),
+            evidences=_DriftActorEvidence(self._workspace),
             metrics=Prometheus(self._workspace.prometheus),
             parity=BackgroundParity(HttpParity(self._workspace.serve, api_key=api_key)),
         )
@@ -89,7 +89,7 @@ class ControlLoop:
         self._reconciler = Reconciler(fenced, hosting, sources, clock=time.time)
         counts = RecordCounts(Lake(self._workspace.lake))
         self._retraining = Retraining(fenced, RayJobs(self._workspace), clock=time.time, counts=counts)
-        ensure_drift_actor(self._workspace)
+        ensure_drift_actors(self._workspace)
         rollouts = Repeating("rollouts", lambda: self._reconcile(rollouts.beat), every_s=_TICK_S)
         self._vital = (
             rollouts,

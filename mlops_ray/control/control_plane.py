@@ -12,7 +12,7 @@ from mlops_ray.control.admin_app import AdminApp
 from mlops_ray.control.metrics_page import metrics_page
 from mlops_ray.errors import RequestError
 from mlops_ray.serve import METRICS_PATH, Access, Receive, Response, Scope, Send, error_response, send_response
-from mlops_ray.spec import CONTROL_ACTOR, DRIFT_ACTOR, Workspace
+from mlops_ray.spec import CONTROL_ACTOR, Workspace
 from mlops_ray.store import Store
 from mlops_ray.telemetry import Page
 
@@ -20,7 +20,6 @@ __all__ = ["ActorTelemetry", "ControlPlane", "Telemetry"]
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 5.0
-_WATCHED = {"drift": (DRIFT_ACTOR, "telemetry"), "control": (CONTROL_ACTOR, "ready")}
 
 Telemetry = Callable[[], Mapping[str, Any]]
 """What the actors of the loop answer, by `drift` and `control`; None for one that does not answer. May block."""
@@ -29,14 +28,21 @@ Telemetry = Callable[[], Mapping[str, Any]]
 class ActorTelemetry:
     """The actors of this cluster, asked side by side."""
 
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
+    def __init__(self, workspace: Workspace) -> None:
+        self._namespace = workspace.namespace
+        self._drift = workspace.drift_actors
 
     def __call__(self) -> Mapping[str, Any]:
         """See `Telemetry`."""
-        asked = {name: self._ask(*watched) for name, watched in _WATCHED.items()}
-        ray.wait([call for call in asked.values() if call is not None], num_returns=len(asked), timeout=_TIMEOUT_S)
-        return {name: _answer(name, call) for name, call in asked.items()}
+        asked = {name: self._ask(name, "telemetry") for name in self._drift}
+        asked[CONTROL_ACTOR] = self._ask(CONTROL_ACTOR, "ready")
+        calls = [call for call in asked.values() if call is not None]
+        if calls:
+            ray.wait(calls, num_returns=len(calls), timeout=_TIMEOUT_S)
+        told = {name: _answer(name, call) for name, call in asked.items()}
+        shards = [told[name] for name in self._drift]
+        drift = None if None in shards else {model: counts for shard in shards for model, counts in shard.items()}
+        return {"drift": drift, "control": told[CONTROL_ACTOR]}
 
     def _ask(self, actor: str, method: str) -> Any:
         try:
@@ -50,7 +56,7 @@ def _answer(name: str, call: Any) -> Any:
     try:
         return None if call is None else ray.get(call, timeout=0.1)
     except RayError as error:
-        _log.warning("the %s actor does not answer: %s", name, str(error).splitlines()[0])
+        _log.warning("%s does not answer: %s", name, str(error).splitlines()[0])
         return None
 
 
@@ -64,7 +70,7 @@ class ControlPlane:
         self._admin = AdminApp(store, access)
         self._store = store
         self._access = access
-        self._telemetry = telemetry or ActorTelemetry(workspace.namespace)
+        self._telemetry = telemetry or ActorTelemetry(workspace)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""

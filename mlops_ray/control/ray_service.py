@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 
 from ray import serve
 
-from mlops_ray.control.admin_app import AdminApp
 from mlops_ray.control.control_actor import ensure_control_actor
-from mlops_ray.monitor import ensure_drift_actor
+from mlops_ray.control.control_plane import ControlPlane
+from mlops_ray.monitor import ensure_drift_actors
 from mlops_ray.serve import server_application
 from mlops_ray.spec import Workspace
 from mlops_ray.store import Store
@@ -20,6 +21,6 @@ def server(arguments: Mapping[str, str]) -> serve.Application:
     home = arguments.get("home") or os.environ.get("MLOPS_RAY_HOME", ".mlops_ray")
     workspace = Workspace.load(home, os.environ)
     Store(workspace.store).create()
-    ensure_drift_actor(workspace)
+    ensure_drift_actors(workspace)
     ensure_control_actor(workspace)
-    return server_application(workspace, AdminApp)
+    return server_application(workspace, partial(ControlPlane, workspace.model_dump_json()))

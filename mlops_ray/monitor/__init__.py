@@ -1,7 +1,7 @@
 """The drift actor: keeps what is served, joins outcomes, judges windows, raises alerts."""
 
 from mlops_ray.monitor.alert_outbox import AlertOutbox
-from mlops_ray.monitor.drift_actor import DriftWatch, drift_status, ensure_drift_actor
+from mlops_ray.monitor.drift_actor import DriftWatch, drift_status, ensure_drift_actor, ensure_drift_actors
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
 from mlops_ray.monitor.model_monitor import ModelMonitor
 from mlops_ray.monitor.performance import Performance, performance_since
@@ -15,5 +15,6 @@ __all__ = [
     "Performance",
     "drift_status",
     "ensure_drift_actor",
+    "ensure_drift_actors",
     "performance_since",
 ]

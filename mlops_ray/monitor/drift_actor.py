@@ -22,7 +22,7 @@ from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
 from mlops_ray.store import Store
 from mlops_ray.telemetry import TrafficReport
 
-__all__ = ["DriftWatch", "drift_status", "ensure_drift_actor"]
+__all__ = ["DriftWatch", "drift_status", "ensure_drift_actor", "ensure_drift_actors"]
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.5
@@ -30,16 +30,17 @@ _STATUS_TIMEOUT_S = 15.0
 
 
 class DriftWatch:
-    """All monitored models of a cluster; what it knows can be made again from the lake and the store."""
+    """The monitored models of a cluster, or one shard of them; all it knows can be made again from lake and store."""
 
-    def __init__(self, workspace_json: str) -> None:
+    def __init__(self, workspace_json: str, name: str = DRIFT_ACTOR) -> None:
         self._workspace = Workspace.model_validate_json(workspace_json)
+        self._name = name
         self._store = Store(self._workspace.store)
         self._monitors: dict[str, ModelMonitor] = {}
         self._traffic: dict[str, TrafficTotals] = defaultdict(TrafficTotals)
         self._lock = threading.RLock()
-        for name, work in (("judge", self._tick), ("deliveries", self._catch_up)):
-            threading.Thread(target=self._forever, args=(work,), daemon=True, name=name).start()
+        for thread, work in (("judge", self._tick), ("deliveries", self._catch_up)):
+            threading.Thread(target=self._forever, args=(work,), daemon=True, name=thread).start()
 
     def receive(self, model: str, handover: Mapping[str, Any]) -> None:
         """Keep records and merge their profile; durable when it returns."""
@@ -111,21 +112,25 @@ class DriftWatch:
         record = self._store.model(name)
         return None if record is None else ModelSpec.model_validate_json(record.spec_json)
 
+    def look(self, work: Callable[[str], None]) -> None:
+        """Do a work once for each model that is this actor's."""
+        try:
+            names = [m.name for m in self._store.models() if self._workspace.drift_actor_of(m.name) == self._name]
+        except StoreError as error:
+            _log.warning("models not read, goes on: %s", error)
+            return
+        for name in names:
+            try:
+                work(name)
+            except Exception:  # noqa: BLE001 - the border of one model to the others
+                # The threads are the actor's heart: without them nothing is judged, and nobody would notice.
+                _log.exception("model %s: %s failed; goes on", name, threading.current_thread().name)
+
     def _forever(self, work: Callable[[str], None]) -> None:
-        """Do a work for one model after the other. What takes long has a thread of its own: judging goes on."""
+        """What takes long has a thread of its own: judging goes on."""
         while True:
             time.sleep(_TICK_S)
-            try:
-                names = [record.name for record in self._store.models()]
-            except StoreError as error:
-                _log.warning("models not read, goes on: %s", error)
-                continue
-            for name in names:
-                try:
-                    work(name)
-                except Exception:  # noqa: BLE001 - the border of one model to the others
-                    # The threads are the actor's heart: without them nothing is judged, and nobody would notice.
-                    _log.exception("model %s: %s failed; goes on", name, threading.current_thread().name)
+            self.look(work)
 
     def _tick(self, name: str) -> None:
         spec = self._spec(name)
@@ -160,12 +165,17 @@ class DriftWatch:
                 monitor.take_joining(joining, totals, time.time())
 
 
-def ensure_drift_actor(workspace: Workspace) -> Any:
-    """The drift actor of the cluster, started when there is none; outlives drivers and is restarted by Ray."""
+def ensure_drift_actors(workspace: Workspace) -> dict[str, Any]:
+    """The drift actors of the cluster by name, each as `ensure_drift_actor`."""
+    return {name: ensure_drift_actor(workspace, name) for name in workspace.drift_actors}
+
+
+def ensure_drift_actor(workspace: Workspace, name: str = DRIFT_ACTOR) -> Any:
+    """A drift actor, started when there is none of that name; outlives drivers and is restarted by Ray."""
     # Calls of replicas that meet a restart are repeated by Ray; handovers are recognised by name.
     remote = ray.remote(DriftWatch)
     return remote.options(
-        name=DRIFT_ACTOR,
+        name=name,
         namespace=workspace.namespace,
         lifetime="detached",
         get_if_exists=True,
@@ -173,7 +183,7 @@ def ensure_drift_actor(workspace: Workspace) -> Any:
         resources={"node:__internal_head__": 0.001},  # beside the dashboard, and never on a spot node
         max_restarts=-1,
         max_task_retries=-1,
-    ).remote(workspace.model_dump_json())
+    ).remote(workspace.model_dump_json(), name)
 
 
 def drift_status(workspace: Workspace, model: str) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def drift_status(workspace: Workspace, model: str) -> dict[str, Any]:
         ClusterError: the drift actor does not answer.
     """
     try:
-        actor = ray.get_actor(DRIFT_ACTOR, namespace=workspace.namespace)
+        actor = ray.get_actor(workspace.drift_actor_of(model), namespace=workspace.namespace)
         status: dict[str, Any] = ray.get(actor.status.remote(model), timeout=_STATUS_TIMEOUT_S)
     except (ValueError, ray.exceptions.RayError) as error:
         raise ClusterError(f"the drift actor does not answer: {str(error).splitlines()[-1]}") from error

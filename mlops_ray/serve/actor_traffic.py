@@ -11,7 +11,7 @@ from mlops_ray.serve.tracing import tracing_of
 from mlops_ray.serve.traffic_log import TrafficLog
 from mlops_ray.serve.traffic_reporter import TrafficReporter
 from mlops_ray.serve.version_door import VersionDoor
-from mlops_ray.spec import DRIFT_ACTOR, ModelSpec, Workspace
+from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.telemetry import TrafficReport
 
 __all__ = ["traffic_reporter"]
@@ -22,9 +22,11 @@ def traffic_reporter(
 ) -> TrafficReporter:
     """The reporter of this replica, which finds the drift actor by name again whenever it was replaced."""
 
+    name = workspace.drift_actor_of(spec.name)
+
     async def tell(report: TrafficReport) -> None:
         loop = asyncio.get_running_loop()
-        actor = await loop.run_in_executor(None, lambda: ray.get_actor(DRIFT_ACTOR, namespace=workspace.namespace))
+        actor = await loop.run_in_executor(None, lambda: ray.get_actor(name, namespace=workspace.namespace))
         await actor.count.remote(spec.name, report.to_json())
 
     return TrafficReporter(

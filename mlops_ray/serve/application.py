@@ -39,7 +39,7 @@ from mlops_ray.serve.traffic_log import TrafficLog
 from mlops_ray.serve.version_door import VersionDoor
 from mlops_ray.serve.version_handle import VERSION, VersionHandle
 from mlops_ray.serve.versions import Versions
-from mlops_ray.spec import DRIFT_ACTOR, Autoscaling, ModelSpec, Serve, Workspace
+from mlops_ray.spec import Autoscaling, ModelSpec, Serve, Workspace
 from mlops_ray.store import RouteRecord, Store
 
 __all__ = [
@@ -61,11 +61,11 @@ MakeAdmin = Callable[[Store, Access], App]
 
 
 class _ActorMailbox:
-    """The drift actor of the cluster, found by name again whenever it was replaced."""
+    """The drift actor that watches the model, found by name again whenever it was replaced."""
 
-    def __init__(self, model: str, namespace: str) -> None:
+    def __init__(self, model: str, workspace: Workspace) -> None:
         self._model = model
-        self._namespace = namespace
+        self._name, self._namespace = workspace.drift_actor_of(model), workspace.namespace
 
     async def receive(self, handover: Handover) -> None:
         """See `Mailbox.receive`."""
@@ -89,7 +89,7 @@ class _ActorMailbox:
 
     async def _actor(self) -> Any:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, lambda: ray.get_actor(DRIFT_ACTOR, namespace=self._namespace))
+        return await loop.run_in_executor(None, lambda: ray.get_actor(self._name, namespace=self._namespace))
 
 
 class _FrontReplica(GrpcMethods):
@@ -272,7 +272,7 @@ def _outbox(spec: ModelSpec, workspace: Workspace, traffic: TrafficLog) -> Outbo
     # Hand-overs are made on another thread, and requests would wait for it by Python's own 5 ms at a time.
     sys.setswitchinterval(_SWITCH_S)
     return Outbox(
-        _ActorMailbox(spec.name, workspace.namespace),
+        _ActorMailbox(spec.name, workspace),
         replica=serve.get_replica_context().replica_id.unique_id,
         flush_s=spec.monitor.flush_s,
         captured=Captured(spec.serve.capture, spec.name),

@@ -1,5 +1,6 @@
 """Where the outside systems are: one value, made of URLs only, so that a laptop and a cluster run the same code."""
 
+import hashlib
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -62,6 +63,17 @@ class Workspace(Section):
     price_cpu_hour: float = Field(0.0, ge=0, description="price of one CPU for an hour, in any currency; 0: not known")
     price_gpu_hour: float = Field(0.0, ge=0, description="price of one GPU for an hour; 0: not known")
     namespace: str = Field("mlops_ray", description="Ray namespace of the control and drift actors")
+    drift_shards: int = Field(1, ge=1, le=64, description="drift actors; each watches a share of the models")
+
+    @property
+    def drift_actors(self) -> tuple[str, ...]:
+        """Names of the drift actors."""
+        return tuple(DRIFT_ACTOR if shard == 0 else f"{DRIFT_ACTOR}.{shard}" for shard in range(self.drift_shards))
+
+    def drift_actor_of(self, model: str) -> str:
+        """Name of the drift actor that watches a model: the same in every process."""
+        shard = int.from_bytes(hashlib.blake2b(model.encode(), digest_size=8).digest(), "big") % self.drift_shards
+        return self.drift_actors[shard]
 
     @property
     def serve_address(self) -> tuple[str, int]:
