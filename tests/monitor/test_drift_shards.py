@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_ray.monitor import drift_actor
 from mlops_ray.monitor.drift_actor import DriftWatch
 from mlops_ray.spec import DRIFT_ACTOR, Workspace
 from mlops_ray.store import Event, ModelRecord, Store
@@ -15,22 +14,26 @@ from tests.monitor.samples import toy_spec
 NAMES = [f"model_{i}" for i in range(200)]
 
 
+def of(shards: int) -> Workspace:
+    return Workspace.at("/nowhere").model_copy(update={"drift_shards": shards})
+
+
 @given(shards=st.integers(1, 64), model=st.text(min_size=1))
 def test_a_model_belongs_to_one_of_the_actors(shards: int, model: str) -> None:
-    workspace = Workspace.at("/nowhere", drift_shards=shards)
+    workspace = of(shards)
     assert len(set(workspace.drift_actors)) == shards
     assert workspace.drift_actor_of(model) in workspace.drift_actors
 
 
 def test_one_shard_keeps_the_name_it_always_had_and_many_share_the_models() -> None:
-    assert {Workspace.at("/nowhere").drift_actor_of(name) for name in NAMES} == {DRIFT_ACTOR}
-    several = Workspace.at("/nowhere", drift_shards=4)
+    assert {of(1).drift_actor_of(name) for name in NAMES} == {DRIFT_ACTOR}
+    several = of(4)
     counts = [sum(several.drift_actor_of(name) == actor for name in NAMES) for actor in several.drift_actors]
     assert min(counts) > 25
 
 
 def test_each_actor_looks_at_its_own_models_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workspace = Workspace.at(tmp_path / "home", lake=str(tmp_path / "lake"), drift_shards=3)
+    workspace = Workspace.at(tmp_path / "home", lake=str(tmp_path / "lake")).model_copy(update={"drift_shards": 3})
     store = Store(workspace.store)
     store.create()
     for name in NAMES[:12]:
@@ -38,7 +41,7 @@ def test_each_actor_looks_at_its_own_models_only(tmp_path: Path, monkeypatch: py
         with store.change(Event("model.registered", name, {}, "test", 0.0)) as change:
             change.put_model(ModelRecord(name, spec.model_dump_json(), 0.0))
     looked_at: dict[str, set[str]] = {}
-    monkeypatch.setattr(drift_actor.threading.Thread, "start", lambda _: None)
+    monkeypatch.setattr("threading.Thread.start", lambda _: None)
     for actor in workspace.drift_actors:
         watch, seen = DriftWatch(workspace.model_dump_json(), actor), set[str]()
 
