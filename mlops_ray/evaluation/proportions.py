@@ -21,7 +21,7 @@ def newcombe(one: tuple[float, int], other: tuple[float, int], z: float) -> tupl
     """Newcombe's limits (1998, method 10) of the first share less the second; each is (share, rows).
 
     >>> [round(limit, 3) for limit in newcombe((0.8, 70), (0.6, 80), 1.96)]
-    [0.051, 0.336]
+    [0.052, 0.334]
     """
     (p, n), (q, m) = one, other
     (low_p, high_p), (low_q, high_q) = wilson(p, n, z), wilson(q, m, z)
