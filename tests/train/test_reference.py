@@ -57,7 +57,7 @@ def test_what_a_lightgbm_model_relies_on_adds_up_and_other_models_say_nothing() 
     booster = lightgbm.train(
         {"objective": "binary", "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, x[:, 1] > 0), 5
     )
-    shares = importance_of(TrainedModel.from_booster(booster), SIGNATURE)
+    shares = importance_of(TrainedModel.lightgbm(booster), SIGNATURE)
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["other"] > 0.9
     assert importance_of(TrainedModel("python", {}), SIGNATURE) == {}
