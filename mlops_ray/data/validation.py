@@ -88,7 +88,7 @@ def _drift(sample: RowSample | None, before: VersionStatistics | None, asked: Di
     limits = asked.model_dump(include={"fdr", "min_ks", "min_js", "min_psi"})
     matrix = sample_matrix(_columns_of(before.profile), sample.rows)
     profile = fold(before.profile, matrix)
-    thresholds = Thresholds(**limits)
+    thresholds = Thresholds(**limits, min_shift=None)
     return judge(before.profile, profile, thresholds, min_rows=asked.min_rows, features=asked.features)
 
 

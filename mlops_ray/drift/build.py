@@ -91,7 +91,9 @@ def _feature(column: Column, values: Floats, in_time: _InTime) -> FeatureReferen
     cells, places = _cells(column, values, edges)
     counts = np.bincount(places, minlength=cells)
     seasonal = _seasonal(places, cells, in_time)
-    of_blocks = block_distances(places, cells, column.kind, in_time.blocks, seasonal=seasonal, slots=in_time.slots)
+    of_blocks: dict[str, Any] = dict(
+        block_distances(places, cells, column.kind, in_time.blocks, seasonal=seasonal, slots=in_time.slots)
+    )
     return FeatureReference(
         name=column.name,
         kind=column.kind,

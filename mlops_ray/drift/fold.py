@@ -46,7 +46,8 @@ def fold(
 
 def _fold_chunk(reference: ReferenceProfile, values: NDArray[np.float64]) -> Profile:
     blank = empty(reference)
-    cells, sums, moments, ranges = (a.copy() for a in (blank.cells, blank.sums, blank.moments, blank.ranges))
+    cells, sums = blank.cells.copy(), blank.sums.copy()
+    moments, ranges = blank.moments.copy(), blank.ranges.copy()
     plan: NumericPlan = reference.prepared(NumericPlan.of)
     step = max(1, _BLOCK_VALUES // max(1, len(values)))
     for start in range(0, len(plan.places), step):

@@ -18,7 +18,7 @@ from mlops_ray.errors import ValidationError
 
 __all__ = ["DomainCheck", "block_auc", "domain_check"]
 
-_FEATURES = 256
+_FEATURES = 128
 _FOLDS = 4
 _RIDGE = 1.0
 _FARTHEST = 4.0  # standard deviations
@@ -42,7 +42,7 @@ class DomainCheck:
         return asdict(self)
 
 
-def domain_check(reference: Floats, window: Floats, *, seed: int, shuffles: int = 50) -> DomainCheck:
+def domain_check(reference: Floats, window: Floats, *, seed: int, shuffles: int = 30) -> DomainCheck:
     """Tell the rows of `window` (m, d) from those of `reference` (n, d); a few hundred of each are enough.
 
     Values are scaled by median and quartiles of the reference and cut at 4 of these; a missing value counts as the

@@ -96,11 +96,11 @@ class NumericPlan:
         counted = np.column_stack((np.diff(ends, axis=1), n - (end - first)))
         ranges = np.column_stack((zero - negative, under - first, end - within, first + infinite - end))
         # what is not finite, and for the logarithms what is 0, counts as a value that adds nothing
-        neutral = [(row, slice(0, first[row])) for row in np.flatnonzero(first)]
-        neutral += [(row, slice(end[row], n)) for row in np.flatnonzero(end < n)]
-        zeros = [(row, slice(negative[row], zero[row])) for row in np.flatnonzero(zero > negative)]
-        for row, places in neutral:
-            block[row, places] = self.center[row, 0]
+        neutral = [(row, slice(0, int(first[row]))) for row in np.flatnonzero(first).tolist()]
+        neutral += [(row, slice(int(end[row]), n)) for row in np.flatnonzero(end < n).tolist()]
+        zeros = [(row, slice(int(negative[row]), int(zero[row]))) for row in np.flatnonzero(zero > negative).tolist()]
+        for column, places in neutral:
+            block[column, places] = self.center[column, 0]
         logs = self._log_sums(block, [*neutral, *zeros])
         sums, squares = self._sums(block, buffer, ends)
         moments = np.column_stack((end - first, sums.sum(axis=1), squares, end - first - (zero - negative), *logs))

@@ -76,7 +76,9 @@ class DriftJudge:
         together = self._together if _TOGETHER in raised and not broken else None
         seen = self._seen(window, now_s, monitor.window.size_s)
         # What the store says is compared every time: a write that failed is made up for by the next judgement.
-        self._tell("drift", drift_finding(seen, report, raised, monitor.thresholds, together), now_s)
+        finding = drift_finding(seen, report, raised, monitor.thresholds, together)
+        if finding is not None or _TOGETHER not in raised or self._together is not None:
+            self._tell("drift", finding, now_s)  # else it was raised before a restart, and the sample is too small yet
         self._tell("prediction_drift", prediction_finding(seen, report, raised, broken), now_s)
 
     def status(self) -> Mapping[str, Any]:
@@ -133,5 +135,7 @@ class DriftJudge:
     def _persistence_after_restart(self) -> Persistence:
         """An open alert ends only after as many clean judgements as if it had been raised in this process."""
         features = self._open_on("drift") + self._open_on("prediction_drift")
+        alert = self._book.open_alert("drift", self._watched.version)
+        features += (_TOGETHER,) if alert is not None and not alert.features else ()
         kept = self._spec.monitor.thresholds.persist[1]
         return Persistence(recent={name: (True,) * kept for name in features}, raised=frozenset(features))

@@ -33,7 +33,8 @@ def offline_drift(
     Raises:
         SchemaError: the dataset lacks a feature of the reference.
     """
-    known = _present(reference, dataset.schema().names)
+    with quiet():
+        known = _present(reference, dataset.schema().names)
     return judge(known, profile_of(known, dataset), thresholds, min_rows=min_rows)
 
 

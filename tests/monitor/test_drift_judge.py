@@ -1,0 +1,83 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlops_ray.drift import Profile
+from mlops_ray.monitor.drift_judge import DriftJudge
+from mlops_ray.monitor.panes import Panes
+from mlops_ray.monitor.reference import Watched
+from mlops_ray.spec import Workspace
+from tests.monitor.samples import Watch, rows_of
+
+
+@pytest.fixture
+def watch(workspace: Workspace, tmp_path: Path) -> Iterator[Watch]:
+    """Model "toy" with champion 1, watched."""
+    watch = Watch(workspace, tmp_path)
+    yield watch
+    watch.monitor.close()
+    watch.store.close()
+
+
+def watched(watch: Watch, *, block_auc: float | None, shares: dict[str, float] | None = None) -> Watched:
+    """The champion, whose bundle has training rows."""
+    champion = watch.monitor._champion
+    assert champion is not None
+    reference = replace(champion.watched.reference, block_auc=block_auc).with_importance(shares or {})
+    return replace(champion.watched, sample=rows_of(1000, seed=7)[:, :2], reference=reference)
+
+
+def serve(watch: Watch, judge: DriftJudge, panes: Panes, *, seconds: int, together: bool, shift_b: float = 0.0) -> None:
+    """Traffic whose second feature follows the first one, or not, though by itself it looks the same."""
+    for step in range(seconds // 10):
+        watch.now_s += 10
+        matrix = rows_of(50, seed=100 + step, shift_b=shift_b)
+        if together:
+            matrix[:, 1] = (matrix[:, 0] + 0.2 * matrix[:, 1]) / 1.02
+        handover = watch.handover(matrix)
+        panes.add(watch.now_s, Profile.from_bytes(handover["profile"]))
+        judge.sample(watch.now_s, handover["records"])
+        judge.judge(panes, watch.now_s)
+
+
+def test_features_that_go_together_in_another_way_are_drift(watch: Watch) -> None:
+    known = watched(watch, block_auc=0.52)
+    judge, panes = (
+        DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s),
+        Panes(known.reference, size_s=200),
+    )
+    serve(watch, judge, panes, seconds=60, together=False)
+    assert watch.open_alerts() == []
+    serve(watch, judge, panes, seconds=160, together=True)
+    assert watch.open_alerts() == [("drift", 1, [])]
+    (alert,) = watch.store.alerts("toy")
+    assert "though no feature drifted by itself" in alert.message
+    assert alert.evidence["multivariate"]["auc"] > 0.65
+    again = DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s)
+    again.judge(panes, watch.now_s)
+    assert watch.open_alerts() == [("drift", 1, [])], "after a restart the sample is too small to say that it is over"
+
+
+def test_what_is_not_known_of_the_training_alarms_nobody(watch: Watch) -> None:
+    known = watched(watch, block_auc=None)
+    judge, panes = (
+        DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s),
+        Panes(known.reference, size_s=200),
+    )
+    serve(watch, judge, panes, seconds=160, together=True)
+    assert watch.open_alerts() == []
+    assert judge.status()["multivariate"]["auc"] > 0.65
+
+
+def test_a_feature_that_the_model_relies_on_makes_an_alarm_critical(watch: Watch) -> None:
+    known = watched(watch, block_auc=None, shares={"a": 0.2, "b": 0.8})
+    judge, panes = (
+        DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s),
+        Panes(known.reference, size_s=200),
+    )
+    serve(watch, judge, panes, seconds=200, together=False, shift_b=1.0)
+    (alert,) = watch.store.alerts("toy")
+    assert (alert.kind, alert.severity) == ("drift", "critical")
+    assert "the model relies on them for 80%" in alert.message
