@@ -38,7 +38,10 @@ def quality_finding(seen: Seen, problems: Sequence[QualityProblem], raised: Coll
         return None
     now = sorted((p for p in problems if p.feature in raised), key=lambda p: (-_importance(seen, p.feature), p.feature))
     names = [p.feature for p in now] + sorted(set(raised) - {p.feature for p in now})
-    said = "; ".join(problem.message for problem in now[:_NAMED]) or f"{', '.join(names)}: a moment ago"
+    said = (
+        "; ".join(problem.message for problem in now[:_NAMED])
+        or f"{', '.join(names)}: no more, but broken rows are still in the window"
+    )
     more = f"; and {len(now) - _NAMED} more" if len(now) > _NAMED else ""
     evidence = seen.evidence(names) | {"problems": [problem.to_json() for problem in now]}
     message = (
@@ -70,15 +73,12 @@ def drift_finding(
     return Finding("drift", severity, seen.version, message, names, evidence)
 
 
-def prediction_finding(
-    seen: Seen, report: DriftReport, raised: Collection[str], broken: Collection[str]
-) -> Finding | None:
+def prediction_finding(seen: Seen, report: DriftReport, raised: Collection[str]) -> Finding | None:
     """Answers that drifted."""
     found = [f for f in report.features if f.name == PREDICTION and f.name in raised]
     if not found:
         return None
-    because = f", while {', '.join(sorted(broken)[:_NAMED])} is broken" if broken else ""
-    message = f"answers of {seen.model} v{seen.version} drifted{because}: {_described(found[0])}"
+    message = f"answers of {seen.model} v{seen.version} drifted: {_described(found[0])}"
     evidence = seen.evidence([PREDICTION]) | {"features": [_numbers(found[0])]}
     return Finding("prediction_drift", "warning", seen.version, message, (PREDICTION,), evidence)
 

@@ -28,7 +28,8 @@ _MIN_SAMPLE = 200
 class DriftJudge:
     """One for each champion: its judgements, and which features are alerted.
 
-    A broken column comes first: as long as it has broken rows in the window, it is no drift.
+    A broken column comes first: as long as it has broken rows in the window, neither it nor the answers drift, and the
+    alert stays open, so that nothing is retrained on them.
     """
 
     def __init__(self, spec: ModelSpec, book: AlertBook, watched: Watched, *, now_s: float) -> None:
@@ -66,7 +67,7 @@ class DriftJudge:
             monitor.thresholds,
             min_rows=monitor.window.min_rows,
             features=[*features, PREDICTION],
-            broken=broken,
+            broken=broken | {PREDICTION} if broken else broken,
         )
         self._persistence, _, _ = self._persistence.update(report, persist=monitor.thresholds.persist)
         if report.verdict is Verdict.INCONCLUSIVE:
@@ -79,7 +80,7 @@ class DriftJudge:
         finding = drift_finding(seen, report, raised, monitor.thresholds, together)
         if finding is not None or _TOGETHER not in raised or self._together is not None:
             self._tell("drift", finding, now_s)  # else it was raised before a restart, and the sample is too small yet
-        self._tell("prediction_drift", prediction_finding(seen, report, raised, broken), now_s)
+        self._tell("prediction_drift", prediction_finding(seen, report, raised), now_s)
 
     def status(self) -> Mapping[str, Any]:
         """The newest judgement as JSON values."""
@@ -100,7 +101,10 @@ class DriftJudge:
     def _judge_quality(self, panes: Panes, now_s: float, features: list[str]) -> None:
         profile, size_s, self._problems = self._quality.judge(panes, now_s, features)
         if profile.rows >= self._spec.monitor.quality.min_rows:
-            finding = quality_finding(self._seen(profile, now_s, size_s), self._problems, self._quality.raised)
+            raised = self._quality.raised
+            if self._open_on("data_quality"):
+                raised |= self._quality.broken(now_s)
+            finding = quality_finding(self._seen(profile, now_s, size_s), self._problems, raised)
             self._tell("data_quality", finding, now_s)
 
     def _judge_together(self, now_s: float, *, broken: bool) -> None:

@@ -89,6 +89,8 @@ class Toy:
     """Besides the usual serve section."""
     run_id: str = "none"
     """Of the MLflow run that its versions are of."""
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    """In place of whole sections of the spec."""
 
     @property
     def store(self) -> Store:
@@ -107,7 +109,7 @@ class Toy:
         changes = {"serve": {**_SPEC["serve"], "autoscaling": autoscaling, **self.serve}}
         if self.rollout:
             changes["rollout"] = dict(self.rollout)
-        return parse_spec(json.dumps({"name": self.name, **_SPEC, **changes}))
+        return parse_spec(json.dumps({"name": self.name, **_SPEC, **changes, **self.sections}))
 
     def add_version(self, model: TrainedModel | None = None) -> int:
         """Keep a version as a training that passed its gates does; a sound model unless told otherwise."""
