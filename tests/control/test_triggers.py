@@ -97,9 +97,9 @@ class Scene:
         self.world.now_s += seconds
         self.retraining.tick(self.spec)
 
-    def alert(self, name: str, kind: str, *features: str, state: Any = "open") -> None:
+    def alert(self, name: str, kind: str, *features: str, state: Any = "open", severity: str = "critical") -> None:
         record = AlertRecord(
-            name, "toy", 1, kind, "warning", f"{kind} in it", features, {}, state, self.now_s, self.now_s
+            name, "toy", 1, kind, severity, f"{kind} in it", features, {}, state, self.now_s, self.now_s
         )
         with self.store.change(Event("alert.test", name, {}, "test", self.now_s)) as change:
             change.put_alert(record)
@@ -148,6 +148,16 @@ def test_every_kind_of_drift_retrains_where_it_is_named(scene: Callable[..., Sce
     here.alert("a", kind, "x")
     here.tick()
     assert (here.only().cause, here.only().key, here.only().state) == (kind, "a-retrain", "submitted")
+
+
+def test_a_warning_of_concept_drift_is_no_cause_yet(scene: Callable[..., Scene]) -> None:
+    here = scene(triggers=["concept_drift", "drift"])
+    here.alert("a", "concept_drift", severity="warning")
+    here.tick()
+    assert here.store.triggers("toy") == []
+    here.alert("b", "drift", "x", severity="warning")
+    here.tick()
+    assert here.only().cause == "drift"
 
 
 @pytest.mark.parametrize("kind", ["data_quality", "operational", "sample_ratio", "fairness", "attribution"])
