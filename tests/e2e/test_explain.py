@@ -123,20 +123,20 @@ def test_lost_values_are_an_alert_with_a_report_and_one_on_what_the_model_reason
         return lambda: next((a for a in toy.store.alerts(toy.name) if a.kind == kind and told in a.evidence), None)
 
     with toy.traffic() as driver:
-        drift = until(alert("drift", "report"), "the report of a drift alert", timeout_s=180)
+        broken = until(alert("data_quality", "report"), "the report of an alert on broken data", timeout_s=180)
         attribution = until(alert("attribution", "shift"), "the alert on attribution", timeout_s=180)
         request_id = until(driver.drain_answers, "an answer", timeout_s=30)[-1].request_id
-    assert "a" in drift.features
-    assert "a" in drift.evidence["report_drifted"]
+    assert "a" in broken.features
+    assert "a" in broken.evidence["report_drifted"]
     assert "a" in attribution.features
     lake = Lake(toy.workspace.lake)
-    page = lake.read_bytes(f"reports/{toy.name}/{drift.id}/report.html").decode()
-    assert drift.id in page
-    logged = until(alert("drift", "report_logged"), "a report in MLflow", timeout_s=60)
-    artifacts = mlflow.MlflowClient(toy.workspace.tracking).list_artifacts(toy.run_id, f"reports/{drift.id}")
+    page = lake.read_bytes(f"reports/{toy.name}/{broken.id}/report.html").decode()
+    assert broken.id in page
+    logged = until(alert("data_quality", "report_logged"), "a report in MLflow", timeout_s=60)
+    artifacts = mlflow.MlflowClient(toy.workspace.tracking).list_artifacts(toy.run_id, f"reports/{broken.id}")
     assert logged.evidence["report_logged"] is True
     assert {Path(artifact.path).name for artifact in artifacts} >= {"report.html", "report.json"}
-    assert [e.subject for e in toy.store.events(kind="alert.reported") if e.subject == drift.id] == [drift.id]
+    assert [e.subject for e in toy.store.events(kind="alert.reported") if e.subject == broken.id] == [broken.id]
     assert toy.store.verify().verified
     _commands(toy, tmp_path, request_id)
 
