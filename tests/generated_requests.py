@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import schemathesis
+
+# Loaded now, while no thread runs: pytest rewrites the plugin's modules, and two threads that parse at once break each
+# other's parser ("AST constructor recursion depth mismatch" of CPython 3.11).
+import schemathesis.specs.openapi.schemas
 from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
