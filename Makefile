@@ -44,7 +44,8 @@ bench-data: setup $(GREAT_EXPECTATIONS)/.setup-done
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
 
 bench-drift: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --output benchmarks/results/drift.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --parts speed accuracy wide --output benchmarks/results/drift.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --parts alarms detection --months 12 --sliding-months 1 --output benchmarks/results/drift_alarms.json
 
 bench-sweep: setup
 	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json
