@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from mlops_ray.data.column import Column
 from mlops_ray.errors import SchemaError
 from mlops_ray.lake import Lake
-from mlops_ray.records import LABELS, RecordLog, not_kept
+from mlops_ray.records import LABELS, RecordLog, newest_labels, not_kept
 
-__all__ = ["NOTE", "Joined", "Joining", "keys_in", "newest_labels", "records_behind", "training_folder"]
+__all__ = ["NOTE", "Joined", "Joining", "keys_in", "labels_of", "records_behind", "training_folder"]
 
 NOTE = b"mlops_ray.records"
 """Key in the metadata of a file of joined rows: the files of records they are from, as JSON."""
@@ -61,7 +61,7 @@ class Joining:
         """
         lake = Lake(self.lake)
         log = RecordLog(lake, self.model)
-        labels = newest_labels(log, self.labels)
+        labels = labels_of(log, self.labels)
         done, part, sources = Joined(), list[pa.Table](), list[str]()
         for path in self.served:
             table, unusable = self._of(log, path, labels)
@@ -140,15 +140,11 @@ def training_folder(model: str) -> str:
     return f"records/{model}/training"
 
 
-def newest_labels(log: RecordLog, files: Sequence[str]) -> pa.Table:
-    """The outcomes in some files, of each row the one that came last: request_id, row, label, received_s."""
+def labels_of(log: RecordLog, files: Sequence[str]) -> pa.Table:
+    """The outcomes in some files, of each row the one that came last, unless that took it back."""
     tables = [log.labels_in(path) for path in files]
-    if not tables:
-        return LABELS.empty_table()
-    whole = pa.concat_tables(tables).sort_by("received_s")
-    placed = whole.append_column("place", pa.array(np.arange(whole.num_rows)))
-    newest = placed.group_by(_KEYS).aggregate([("place", "max")])
-    return whole.take(newest["place_max"]).filter(pc.field("label").is_valid())
+    labels = newest_labels(pa.concat_tables(tables)) if tables else LABELS.empty_table()
+    return labels.filter(pc.field("label").is_valid())
 
 
 def keys_in(lake: Lake, model: str) -> Iterator[pa.Table]:

@@ -38,6 +38,7 @@ class _Counted:
     since_s: float
     seen: set[str] = field(default_factory=set)  # files
     keys: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))  # of rows, sorted
+    fresh: list[Hashes] = field(default_factory=list)  # of rows, not among the keys yet
     times: list[tuple[float, float, int]] = field(default_factory=list)  # first, last and number of each served file
     looked_s: float = -float("inf")
     whole: bool = False
@@ -60,7 +61,11 @@ class RecordCounts:
         counted = self._of(self._labels, model, since_s)
         log = RecordLog(self._lake, model)
         self._look(counted, lambda: log.label_files(since_s), lambda path: _take_labels(counted, log, path))
-        return len(counted.keys) if counted.whole else None
+        if not counted.whole:
+            return None
+        if counted.fresh:
+            counted.keys, counted.fresh = np.unique(np.concatenate([counted.keys, *counted.fresh])), []
+        return len(counted.keys)
 
     def maturity(self, model: str, since_s: float, matured_s: float) -> float | None:
         """See `LabelCounts.maturity`; of a file whose answers are partly older a share by its first and last time."""
@@ -98,7 +103,7 @@ class RecordCounts:
 def _take_labels(counted: _Counted, log: RecordLog, path: str) -> None:
     table = log.labels_in(path).filter(pc.field("received_s") >= counted.since_s).combine_chunks()
     if table.num_rows:
-        counted.keys = np.union1d(counted.keys, _keys(table))
+        counted.fresh.append(_keys(table))
 
 
 def _take_served(counted: _Counted, log: RecordLog, path: str) -> None:

@@ -26,7 +26,7 @@ __all__ = ["metrics_page"]
 
 _log = logging.getLogger(__name__)
 _WORST_FEATURES = 10
-_STATISTICS = ("ks", "js", "psi", "wasserstein", "mean_shift")
+_STATISTICS = ("ks", "js", "psi", "shift", "wasserstein", "mean_shift")
 """As far as a report has them."""
 _REPLICA_GAUGES = ("in_flight", "in_flight_limit", "queued_rows", "records_waiting")
 
@@ -163,7 +163,8 @@ def _put_drift(page: Page, model: str, version: int, report: Mapping[str, Any]) 
     for statistic in _STATISTICS:
         known = [feature[statistic] for feature in features if feature.get(statistic) is not None]
         if known:
-            page.put("drift_score_max", max(known), model, version, statistic)
+            # a shift has a sign
+            page.put("drift_score_max", max(abs(value) for value in known), model, version, statistic)
         for feature in features[:_WORST_FEATURES]:
             if feature.get(statistic) is not None:
                 page.put("drift_score", feature[statistic], model, version, feature["name"], statistic)

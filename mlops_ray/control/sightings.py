@@ -50,12 +50,10 @@ class Sightings:
         if self.counts is not None and guards.min_new_labels:
             labels = self.counts.labelled(spec.name, since_s) or 0
         if self.counts is not None and guards.min_label_maturity:
-            # A field of labels that older specs do not have.
-            matures_s = float(getattr(spec.monitor.labels, "matures_s", 0.0))
             reach_s = spec.retrain.data.since_s
             # By the hour: what was counted from one moment on is of no use for another.
             window_s = since_s if reach_s is None else max(since_s, (self.clock() - reach_s) // _HOUR_S * _HOUR_S)
-            maturity = self.counts.maturity(spec.name, window_s, self.clock() - matures_s) or 0.0
+            maturity = self.counts.maturity(spec.name, window_s, self.clock() - spec.monitor.labels.matures_s) or 0.0
         if guards.min_new_rows and "new_data" in spec.retrain.triggers:
             rows = self._new_rows(spec, champion)
         return NewData(rows, labels, maturity)

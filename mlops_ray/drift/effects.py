@@ -10,7 +10,6 @@ __all__ = [
     "bin_means",
     "expected_mean_z",
     "noise_shift",
-    "shift",
     "shift_and_deviation",
     "shift_p_value",
     "wasserstein",
@@ -20,20 +19,16 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def shift(reference: Counts, current: Counts) -> float:
-    """Difference of the means of normal scores; of a normal column the shift of its mean in standard deviations.
+def shift_and_deviation(reference: Counts, current: Counts) -> tuple[float, float]:
+    """Difference of the means of normal scores, and its standard deviation without drift: infinite where a side has no
+    values. Of a normal column it is the shift of its mean in standard deviations.
 
     The score of a bin is the normal quantile of its middle rank in the reference (van der Waerden, 1952): no outlier
     and no heavy tail makes it noisy. Missing values, the last count, are left out.
 
-    >>> round(shift(np.array([25, 25, 25, 25, 0]), np.array([10, 20, 30, 40, 5])), 3)
+    >>> round(shift_and_deviation(np.array([25, 25, 25, 25, 0]), np.array([10, 20, 30, 40, 5]))[0], 3)
     0.377
     """
-    return shift_and_deviation(reference, current)[0]
-
-
-def shift_and_deviation(reference: Counts, current: Counts) -> tuple[float, float]:
-    """The shift, and its standard deviation without drift: infinite where a side has no values."""
     n, m = int(reference[:-1].sum()), int(current[:-1].sum())
     if not n or not m:
         return 0.0, float("inf")

@@ -4,7 +4,7 @@ from mlops_ray.monitor.alert_outbox import AlertOutbox
 from mlops_ray.monitor.drift_actor import DriftWatch, drift_status, ensure_drift_actor, ensure_drift_actors
 from mlops_ray.monitor.evidence_ledger import Cursor, EvidenceLedger
 from mlops_ray.monitor.model_monitor import ModelMonitor
-from mlops_ray.monitor.performance import Performance, performance_since
+from mlops_ray.monitor.performance import Performance
 
 __all__ = [
     "AlertOutbox",
@@ -16,5 +16,4 @@ __all__ = [
     "drift_status",
     "ensure_drift_actor",
     "ensure_drift_actors",
-    "performance_since",
 ]

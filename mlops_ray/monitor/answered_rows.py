@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.monitor.unit_set import Hashes, hashes_of
-from mlops_ray.records import LABELS, RecordLog, not_kept
+from mlops_ray.records import LABELS, RecordLog, newest_labels, not_kept
 from mlops_ray.spec import Task
 
-__all__ = ["FEATURE", "AnsweredRows", "Run", "in_process", "newest_labels"]
+__all__ = ["FEATURE", "AnsweredRows", "Run", "in_process"]
 
 FEATURE = "feature:"
 """What the names of columns with encoded features begin with."""
@@ -64,7 +64,8 @@ class AnsweredRows:
     def look(self, since_s: float) -> None:
         """Take in what is new about answers at or after `since_s`, and let go of what is older."""
         served = self.log.served_files(since_s)
-        self._answers = {path: known for path, known in self._answers.items() if path in set(served)}
+        listed = set(served)
+        self._answers = {path: known for path, known in self._answers.items() if path in listed}
         self._joined = {path: rows for path, rows in self._joined.items() if path in self._answers}
         new = [path for path in served if path not in self._answers]
         if new:
@@ -135,15 +136,6 @@ class AnsweredRows:
         rest = labels.filter(pa.array(~matched)).sort_by("received_s")
         self._waiting = rest.slice(max(0, rest.num_rows - _MOST_WAITING))
         return wanted
-
-
-def newest_labels(labels: pa.Table) -> pa.Table:
-    """One row for each request and row: the last one received, and of those received together the last in order."""
-    numbered = labels.append_column("_order", pa.array(range(labels.num_rows), pa.int64()))
-    ordered = numbered.sort_by([("received_s", "ascending"), ("_order", "ascending")])
-    places = ordered.append_column("_place", pa.array(range(labels.num_rows), pa.int64()))
-    newest = places.group_by(_KEYS).aggregate([("_place", "max")])["_place_max"]
-    return ordered.take(newest.sort()).drop_columns(["_order"])
 
 
 def _answers_of(log: RecordLog, paths: Sequence[str], version: int) -> dict[str, _Answers]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mlops_ray.drift import DomainCheck, DriftReport, Persistence, QualityProblem, domain_check, judge
@@ -23,6 +24,7 @@ __all__ = ["DriftJudge"]
 _TOGETHER = "(together)"  # all features at once, among the names of features
 _AUC_ROOM = 0.03  # above what the reference's own blocks show
 _MIN_SAMPLE = 200
+_TOGETHER_EVERY_S = 30.0  # a look takes about half a second, in which hand-overs wait
 
 
 class DriftJudge:
@@ -39,6 +41,7 @@ class DriftJudge:
         self._report: DriftReport | None = None
         self._problems: tuple[QualityProblem, ...] = ()
         self._together: DomainCheck | None = None
+        self._together_s = -np.inf
         known = self._open_on("data_quality")
         self._quality = QualityJudge(spec.monitor, watched.reference, open_on=known, now_s=now_s)
         self._persistence = self._persistence_after_restart()
@@ -113,9 +116,12 @@ class DriftJudge:
         ready = reference.season is None or self._sample.covers(now_s)
         if not asked.enabled or broken or not ready or known is None or self._spec.monitor.features is not None:
             return
+        if now_s - self._together_s < _TOGETHER_EVERY_S:
+            return
         rows = self._sample.rows(asked.rows)
         if min(len(rows), len(known)) < _MIN_SAMPLE:
             return
+        self._together_s = now_s
         self._together = check = domain_check(known, rows, seed=self._watched.version)
         if reference.block_auc is not None:  # else what is usual is not known: the number is shown, and alarms nobody
             needs = max(asked.min_auc, reference.block_auc + _AUC_ROOM)

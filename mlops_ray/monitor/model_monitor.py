@@ -12,7 +12,7 @@ from mlops_ray.drift import Profile
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.alert_outbox import AlertOutbox
-from mlops_ray.monitor.answered_rows import Run, in_process, newest_labels
+from mlops_ray.monitor.answered_rows import Run, in_process
 from mlops_ray.monitor.attribution import AttributionJudge
 from mlops_ray.monitor.attribution_task import AttributionTasks, RayAttribution
 from mlops_ray.monitor.comparison import UnitTotals
@@ -30,7 +30,7 @@ from mlops_ray.monitor.reference import Watched, load_watched
 from mlops_ray.monitor.traffic_totals import TrafficTotals
 from mlops_ray.monitor.window_store import WindowStore
 from mlops_ray.monitor.yardstick import Yardstick
-from mlops_ray.records import RecordLog, not_kept
+from mlops_ray.records import RecordLog, newest_labels, not_kept
 from mlops_ray.rollout import Block, RatioCheck, sample_ratio_mismatch
 from mlops_ray.spec import ModelSpec, Workspace
 from mlops_ray.store import Store
@@ -38,6 +38,7 @@ from mlops_ray.store import Store
 __all__ = ["ModelMonitor"]
 
 _log = logging.getLogger(__name__)
+_REFOLD_S = 3 * 3600.0  # an hour and its lateness, and time for a restart
 _NOTHING: Mapping[str, Any] = {
     "report": None,
     "alerted_features": [],
@@ -191,8 +192,8 @@ class ModelMonitor:
             judge.weigh(seen, now_s)
 
     def judge_operations(self, traffic: TrafficTotals, now_s: float) -> None:
-        """Judge how the champion is answered by; cheap enough for every tick."""
-        if self._champion is not None and self._spec.monitor.enabled:
+        """Judge how the champion is answered by, when it is time."""
+        if self._champion is not None and self._spec.monitor.enabled and self._champion.operations.due(now_s):
             size_s = self._spec.monitor.operational.window_s
             window = traffic.window(self._champion.watched.version, now_s, size_s=size_s)
             self._champion.operations.judge(window, now_s)
@@ -229,7 +230,9 @@ class ModelMonitor:
         """Refold the window from the records: they are what survives a crash."""
         try:
             since_s = now_s - self._spec.monitor.window.size_s
-            served = self._log.served(min(since_s, panes.refold_from_s or since_s))
+            # Of a version that comes back after weeks, or after a long silence, the hours between stay empty.
+            refold_s = max(panes.refold_from_s or since_s, now_s - _REFOLD_S)
+            served = self._log.served(min(since_s, refold_s))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             # The versions of this window disagree on the type of a feature, so their records do not fit one table.
             _log.warning("model %s: its window begins empty, the records do not fit: %s", self._spec.name, error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.finding import Finding
@@ -11,6 +11,8 @@ from mlops_ray.spec import ModelSpec
 from mlops_ray.verdict import Verdict
 
 __all__ = ["OperationsWatch"]
+
+_LOOKS = 20  # at a window
 
 
 class OperationsWatch:
@@ -21,21 +23,22 @@ class OperationsWatch:
         self._book = book
         self._version = version
         self._report: OperationalReport | None = None
+        self._judged_s = float("-inf")
+
+    def due(self, now_s: float) -> bool:
+        """Whether enough of the window is new to be judged again."""
+        policy = self._spec.monitor.operational
+        return policy.enabled and now_s - self._judged_s >= policy.window_s / _LOOKS
 
     def judge(self, window: OperationalWindow, now_s: float) -> None:
         """Judge a window; an open alert stays as it is while there is too little to judge."""
-        policy = self._spec.monitor.operational
-        if not policy.enabled:
-            return
+        policy, self._judged_s = self._spec.monitor.operational, now_s
         raised = self._book.open_alert("operational", self._version) is not None
         self._report = report = judge_operations(window, policy, now_s=now_s, raised=raised)
         if report.verdict is Verdict.FAIL:
             message = f"{self._spec.name} v{self._version}: {report.message}"
-            severity = "critical" if report.critical else "warning"
-            self._book.report(
-                Finding("operational", severity, self._version, message, evidence=asdict(window)),  # type: ignore[arg-type]
-                now_s,
-            )
+            severity: Literal["warning", "critical"] = "critical" if report.critical else "warning"
+            self._book.report(Finding("operational", severity, self._version, message, evidence=asdict(window)), now_s)
         elif report.verdict is Verdict.PASS:
             self._book.resolve("operational", self._version, report.message, now_s)
 

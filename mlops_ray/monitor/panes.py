@@ -53,6 +53,12 @@ class Panes:
         return self._newest_s - self._late_s
 
     @property
+    def state(self) -> tuple[int, int]:
+        """The first hour that is open, and late rows: as long as they are the same, so is the checkpoint."""
+        closed = int(self.watermark_s // _HOUR_S) if np.isfinite(self._newest_s) else 0
+        return max(closed, self._closed_hour), self.late_rows
+
+    @property
     def refold_from_s(self) -> float:
         """Rows from this time on are in no hour of the checkpoint that was restored."""
         return self._closed_hour * _HOUR_S
@@ -104,8 +110,7 @@ class Panes:
 
     def checkpoint(self) -> bytes:
         """Hours that are closed, and days: with the records since then, all that a new process needs."""
-        closed = int(self.watermark_s // _HOUR_S) if np.isfinite(self._newest_s) else 0
-        closed = max(closed, self._closed_hour)
+        closed, _ = self.state
         entries = [(b"h", hour, profile) for hour, profile in sorted(self._hours.items()) if hour < closed]
         entries += [(b"d", day, profile) for day, profile in sorted(self._days.items())]
         parts = [_HEADER.pack(_MAGIC, closed, len(entries))]

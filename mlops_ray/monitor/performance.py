@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import ValidationError
 from mlops_ray.evaluation import Measurement, measure_outcomes, scores
-from mlops_ray.monitor.answered_rows import AnsweredRows, newest_labels
-from mlops_ray.records import RecordLog
 from mlops_ray.spec import METRICS, Metric, Task
 
 __all__ = [
@@ -20,9 +18,7 @@ __all__ = [
     "Ripeness",
     "WindowPerformance",
     "drop_of",
-    "newest_labels",
     "performance_of",
-    "performance_since",
     "predicted",
     "windows_of",
 ]
@@ -41,7 +37,7 @@ class Performance:
     coverage: float
     """Their share of all rows the version answered; 0 as well while no outcome came."""
     metrics: Mapping[str, float]
-    """Empty as long as the outcomes allow no metric (one class only)."""
+    """Those that the outcomes allow: of one class alone no AUC, of none nothing."""
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Confidence limits of the metrics that have some."""
 
@@ -63,20 +59,6 @@ class WindowPerformance:
     def coverage(self) -> float:
         """Share of the answers with an outcome."""
         return self.rows / self.answers if self.answers else 0.0
-
-
-def performance_since(log: RecordLog, *, version: int, task: Task, since_s: float) -> Performance:
-    """Metrics of `version` over the rows that it answered for users at or after `since_s`, read in one go."""
-    answered = AnsweredRows(log, version, task)
-    answered.look(since_s)
-    answers, _ = answered.answers(since_s)
-    rows = answered.rows(since_s)
-    labels, predictions = predicted(rows, task)
-    try:
-        metrics = scores(task, labels, predictions)
-    except ValidationError:
-        metrics = {}
-    return Performance(version, rows.num_rows, _share(rows.num_rows, len(answers)), metrics)
 
 
 def performance_of(rows: pa.Table, *, version: int, task: Task, answers: int, level: float) -> Performance:

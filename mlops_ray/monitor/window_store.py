@@ -17,7 +17,7 @@ class WindowStore:
     def __init__(self, lake: Lake, model: str) -> None:
         self._lake = lake
         self._model = model
-        self._written: dict[int, bytes] = {}
+        self._written: tuple[int, tuple[int, int]] | None = None
 
     def restore(self, version: int, panes: Panes) -> None:
         """Put into `panes` what was kept; one that cannot be used is left aside, and told in the log."""
@@ -30,11 +30,11 @@ class WindowStore:
 
     def keep(self, version: int, panes: Panes) -> bool:
         """Write the checkpoint where it has changed; whether it was written."""
-        content = panes.checkpoint()
-        if self._written.get(version) == content:
+        known = version, panes.state
+        if self._written == known:
             return False
-        self._lake.write_bytes(self._path(version), content)
-        self._written = {version: content}
+        self._lake.write_bytes(self._path(version), panes.checkpoint())
+        self._written = known
         return True
 
     def _path(self, version: int) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from mlops_ray.errors import NotFoundError
 from mlops_ray.lake import Lake
+from mlops_ray.records.newest import newest_labels
 from mlops_ray.records.schema import LABELS, SERVED, not_kept, not_kept_note
 
 __all__ = ["RecordLog"]
@@ -75,10 +76,7 @@ class RecordLog:
     def labels(self, since_s: float) -> pa.Table:
         """Outcomes received at or after `since_s`, the newest of each request and row only."""
         table = self._read("labels", since_s, LABELS, None).filter(pc.field("received_s") >= since_s)
-        # Of two that came together the later one in the file counts.
-        ordered = table.sort_by("received_s").append_column("place", pa.array(range(table.num_rows), pa.int64()))
-        newest = ordered.group_by(["request_id", "row"]).aggregate([("place", "max")])
-        return ordered.take(newest["place_max"]).select(LABELS.names)
+        return newest_labels(table).select(LABELS.names)
 
     def checkpoint(self, name: str) -> bytes | None:
         """What was kept under that name by whoever reads the records step by step; None without one."""

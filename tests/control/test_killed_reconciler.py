@@ -1,7 +1,6 @@
 """The control actor killed before and after every single thing it does to the store or the cluster."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,9 @@ from mlops_ray.control.reconciler import Reconciler
 from mlops_ray.rollout import Phase
 from mlops_ray.serve import Applied, AppStatus, app_name
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import Change, Event, RouteRecord, Store
+from mlops_ray.store import RouteRecord
+from tests.control.fused import FusedStore, Killed
 from tests.control.world import WORSE, World, toy_spec
-
-
-class Killed(BaseException):
-    """SIGKILL, as far as one process can play it: nothing catches it."""
 
 
 @dataclass
@@ -32,22 +28,6 @@ class Fuse:
         self.points += 1
         if self.points == self.at:
             raise Killed
-
-
-class FusedStore(Store):
-    """A store whose writers may be killed before, in and after a transaction."""
-
-    def __init__(self, url: str, fuse: Fuse) -> None:
-        super().__init__(url)
-        self._fuse = fuse
-
-    @contextmanager
-    def change(self, event: Event) -> Iterator[Change]:
-        self._fuse.burn()
-        with super().change(event) as change:
-            yield change
-            self._fuse.burn()
-        self._fuse.burn()
 
 
 class FusedHosting:
@@ -119,7 +99,7 @@ def told(folder: Path, story: Callable[[World], None], fuse: Fuse) -> World:
     world = World(folder)
 
     def new_reconciler() -> Reconciler:
-        store = FusedStore(world.store.url, fuse)
+        store = FusedStore(world.store.url, fuse.burn)
         return Reconciler(store, FusedHosting(world, fuse), world.sources, clock=lambda: world.now_s)
 
     def tick() -> None:

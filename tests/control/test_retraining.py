@@ -1,5 +1,4 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ import pytest
 
 from mlops_ray.control.memory_jobs import MemoryJobs
 from mlops_ray.control.retraining import JobState, Retraining, submission_id_of
-from mlops_ray.store import AlertRecord, Change, Event, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Event, Store, TriggerRecord
+from tests.control.fused import FusedJobs, FusedStore, Killed
 from tests.control.world import World, toy_spec
 
 SPEC = toy_spec(retrain={"triggers": ["drift"], "guards": {"cooldown_s": 100, "max_per_day": 3}})
@@ -194,39 +194,6 @@ def test_two_control_actors_at_once_start_one_job(cycle: Cycle) -> None:
         other.tick(SPEC)
     assert cycle.jobs.started == [job("a")]
     assert cycle.world.kinds("a-retrain").count("trigger.submitted") == 1
-
-
-class Killed(BaseException):
-    """SIGKILL, as far as one process can play it."""
-
-
-class FusedStore(Store):
-    """A store whose writers are killed at the `at`-th point before, in or after a transaction."""
-
-    def __init__(self, url: str, burn: Callable[[], None]) -> None:
-        super().__init__(url)
-        self._burn = burn
-
-    @contextmanager
-    def change(self, event: Event) -> Iterator[Change]:
-        self._burn()
-        with super().change(event) as change:
-            yield change
-            self._burn()
-        self._burn()
-
-
-class FusedJobs(MemoryJobs):
-    """Jobs whose submitter is killed before or after."""
-
-    def __init__(self, burn: Callable[[], None]) -> None:
-        super().__init__()
-        self._burn = burn
-
-    def submit(self, submission_id: str, *, model: str, trigger: str) -> None:
-        self._burn()
-        super().submit(submission_id, model=model, trigger=trigger)
-        self._burn()
 
 
 def test_killed_at_any_line_one_cause_makes_one_job(tmp_path: Path) -> None:

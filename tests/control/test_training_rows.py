@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_ray.control import joined_rows, training_rows
-from mlops_ray.control.joined_rows import Joining, keys_in, newest_labels, training_folder
+from mlops_ray.control.joined_rows import Joining, keys_in, labels_of, training_folder
 from mlops_ray.control.operations import ingest_batch
 from mlops_ray.control.training_rows import add_records, join_records, window_of
 from mlops_ray.control.window_table import base_of
@@ -214,7 +214,7 @@ def test_a_window_without_its_size_is_refused(tmp_path: Path, data: dict[str, An
 
 
 def test_labels_of_one_file_without_value_are_none(place: Place) -> None:
-    assert newest_labels(place.log, []).num_rows == 0
+    assert labels_of(place.log, []).num_rows == 0
 
 
 # -- on Ray ------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Every kind of cause, from the moment it holds to its one job: real store, real records, a clock of the test's."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,55 +12,18 @@ import pytest
 from mlops_ray.control.label_counts import RecordCounts
 from mlops_ray.control.ledger import OUTCOME, begin_manual, end_manual, note_on_trigger, raise_code
 from mlops_ray.control.loop_breaker import pause_loop, resume_loop
-from mlops_ray.control.memory_jobs import MemoryJobs
 from mlops_ray.control.operations import register
 from mlops_ray.control.retraining import Retraining, submission_id_of
 from mlops_ray.errors import ConflictError, NotFoundError
 from mlops_ray.lake import Lake
 from mlops_ray.records import LABELS, RecordLog
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import AlertRecord, Change, Event, Stage, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Event, Stage, Store, TriggerRecord
+from tests.control.fused import FusedJobs, FusedStore, Killed
 from tests.control.world import World, put_version, toy_spec, version
 
 START_S = datetime.fromisoformat("2026-03-02T00:00:00+00:00").timestamp()  # a Monday
 GUARDS = {"cooldown_s": 100, "max_per_day": 10, "retry_s": 30}
-
-
-class Killed(BaseException):
-    """SIGKILL, as far as one process can play it."""
-
-
-class FusedStore(Store):
-    """A store whose writers are killed before, in or after a transaction."""
-
-    def __init__(self, url: str, burn: Callable[[], None]) -> None:
-        super().__init__(url)
-        self._burn = burn
-
-    @contextmanager
-    def change(self, event: Event) -> Iterator[Change]:
-        self._burn()
-        with super().change(event) as change:
-            yield change
-            self._burn()
-        self._burn()
-
-
-class FusedJobs(MemoryJobs):
-    """Jobs whose submitter is killed before or after, or whose API is away."""
-
-    def __init__(self, burn: Callable[[], None] = lambda: None) -> None:
-        super().__init__()
-        self.burn = burn
-        self.away = 0
-
-    def submit(self, submission_id: str, *, model: str, trigger: str) -> None:
-        self.burn()
-        if self.away:
-            self.away -= 1
-            raise RuntimeError("the dashboard does not answer\nand says more")
-        super().submit(submission_id, model=model, trigger=trigger)
-        self.burn()
 
 
 @dataclass

@@ -5,8 +5,10 @@ import pyarrow as pa
 import pytest
 
 from mlops_ray.lake import Lake
-from mlops_ray.monitor.performance import Performance, drop_of, newest_labels, performance_since
-from mlops_ray.records import RecordLog
+from mlops_ray.monitor.answered_rows import AnsweredRows
+from mlops_ray.monitor.performance import Performance, drop_of, performance_of
+from mlops_ray.records import RecordLog, newest_labels
+from mlops_ray.spec import Task
 from tests.monitor.samples import labels, on, served
 
 NOW_S = 1_700_000_000.0
@@ -22,6 +24,14 @@ def log(tmp_path: Path) -> RecordLog:
     ]
     log.append_served("batch", served(*rows), NOW_S)
     return log
+
+
+def performance_since(log: RecordLog, *, version: int, task: Task, since_s: float) -> Performance:
+    """Of the rows that the version answered for users at or after `since_s`."""
+    answered = AnsweredRows(log, version, task)
+    answered.look(since_s)
+    answers, _ = answered.answers(since_s)
+    return performance_of(answered.rows(since_s), version=version, task=task, answers=len(answers), level=0.95)
 
 
 def performance(log: RecordLog, *outcomes: tuple[str, int, float, float], since_s: float = NOW_S) -> Performance:
@@ -61,9 +71,11 @@ def test_an_outcome_sent_twice_at_once_counts_once_and_the_last_wins(log: Record
     assert (found.rows, found.metrics["accuracy"]) == (2, 1.0)
 
 
-def test_outcomes_of_one_class_allow_no_metric(log: RecordLog) -> None:
+def test_outcomes_of_one_class_allow_no_ranking(log: RecordLog) -> None:
     found = performance(log, ("r0", 0, 1, NOW_S), ("r1", 0, 1, NOW_S))
-    assert (found.rows, found.metrics) == (2, {})
+    assert found.rows == 2
+    assert "auc" not in found.metrics
+    assert found.metrics["accuracy"] == 1.0
 
 
 def test_a_request_that_was_not_answered_has_no_performance(tmp_path: Path) -> None:
