@@ -27,7 +27,7 @@ def outcome_lines(outcomes: Mapping[str, Any] | None) -> list[str]:
     lines += [f"fairness {result['verdict']}: {result['message']}" for result in outcomes["fairness"]]
     lines += _estimate(outcomes["estimate"])
     if outcomes["waiting"]:
-        lines.append(f"{outcomes['waiting']} outcomes wait for the records of their answers")
+        lines.append(f"{outcomes['waiting']} outcomes are of no answer that this version is known to have given")
     return lines + [f"not measured: {problem}" for problem in outcomes["problems"]]
 
 
@@ -47,7 +47,7 @@ def _stream(stream: Mapping[str, Any] | None) -> list[str]:
 
 
 def _estimate(estimate: Mapping[str, Any] | None) -> list[str]:
-    if estimate is None:
+    if estimate is None or not estimate["rows"]:
         return []
     bands = ", ".join(
         f"{name} {value:.3f} ({estimate['bands'][name][0]:.3f} to {estimate['bands'][name][1]:.3f})"

@@ -1,6 +1,6 @@
 """What the store knows about every model, for people: one look, no cluster needed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_ray.control.outcome_text import outcome_lines
@@ -24,21 +24,33 @@ def overview_text(content: Mapping[str, Any]) -> str:
 
 
 def drift_text(content: Mapping[str, Any]) -> str:
-    """A drift status: a table of features, and what outcomes say."""
+    """A drift status: what is broken, a table of features, and what outcomes say."""
     report = content.get("report")
     if report is None:
         lines = [f"{content['model']}: no window was judged yet"]
     else:
         lines = [f"{content['model']} v{content['version']}: {report['message']}"]
-        lines.append(f"{'feature':24} {'KS':>6} {'JS':>6} {'PSI':>7}  verdict")
-        for f in report["features"]:
-            verdict = "DRIFTED" if f["drifted"] else "fine"
-            lines.append(f"{f['name']:24} {f['ks']:6.3f} {f['js']:6.3f} {f['psi']:7.3f}  {verdict}")
+        lines += [f"BROKEN {problem['message']}" for problem in content.get("quality", ())]
+        lines += _features(report["features"])
+    together = content.get("multivariate")
+    if together:
+        lines.append(f"all features together: told from the training's rows with an area of {together['auc']:.2f}")
     performance = content.get("performance")
     if performance and performance["metrics"]:
         metrics = ", ".join(f"{k} {v:.4f}" for k, v in performance["metrics"].items())
         lines.append(f"on {performance['rows']} labelled rows ({performance['coverage']:.0%} of all): {metrics}")
     return "\n".join([*lines, *outcome_lines(content.get("outcomes"))])
+
+
+def _features(features: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not features:
+        return []
+    lines = [f"{'feature':24} {'KS':>6} {'JS':>6} {'PSI':>7} {'shift':>7}  verdict"]
+    for f in features:
+        shift = "" if f.get("shift") is None else f"{f['shift']:+.2f}"
+        numbers = f"{f['ks']:6.3f} {f['js']:6.3f} {f['psi']:7.3f} {shift:>7}"
+        lines.append(f"{f['name']:24} {numbers}  {'DRIFTED' if f['drifted'] else 'fine'}")
+    return lines
 
 
 def _model(store: Store, name: str) -> dict[str, Any]:
