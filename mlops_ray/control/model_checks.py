@@ -13,7 +13,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from mlops_ray.errors import MlopsRayError, NotFoundError, PredictionError, SourceError, SpecError
-from mlops_ray.evaluation import evaluate_gates, scores
+from mlops_ray.evaluation import drop_of, evaluate_gates, scores
 from mlops_ray.model import Bundle, Signature, encode, load_bundle, read_probe
 from mlops_ray.spec import METRICS, Gate, Metric, ModelSpec
 from mlops_ray.store import ModelVersionRecord, Store
@@ -91,8 +91,7 @@ def check_performance(
     chosen = _metric(spec, metric)
     labels, predictions, metrics = _scored(record, spec, data)
     known = _baseline(baseline, chosen)
-    drop = known - metrics[chosen] if METRICS[spec.train.task][chosen] else metrics[chosen] - known
-    fine = drop <= max_drop
+    fine = drop_of(chosen, spec.train.task, known=known, now=metrics[chosen]) <= max_drop
     message = f"{chosen} is {metrics[chosen]:.4f}, the baseline {known:.4f}; worse by at most {max_drop:g} may be"
     verdict, checks = Verdict.PASS if fine else Verdict.FAIL, {"baseline": message}
     champion = store.champion(model)

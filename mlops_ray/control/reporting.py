@@ -93,18 +93,8 @@ def explain_request(store: Store, workspace: Workspace, request_id: str) -> dict
     if missing:
         raise ModelError(f"request {request_id!r} cannot be explained: its record does not hold {missing[0]!r}")
     explanation = explainer.explain(encode(bundle.signature, pa.table(columns)))
-    names = bundle.signature.names
     said = {"request_id": request_id, "model_name": version.model, "model_version": str(version.version)}
-    how = {"method": explanation.method, "exact": explanation.exact, "scale": explanation.scale}
-    each = {
-        "base": float(explanation.base[0]),
-        "contributions": dict(zip(names, explanation.contributions[0].tolist(), strict=True)),
-        "score": float(explanation.scores[0]),
-        "residual": float(explanation.residual[0]),
-    }
-    if explanation.places is not None:
-        each["class"] = bundle.signature.classes[int(explanation.places[0])]
-    return {**said, **how, "explanations": [each]}
+    return {**said, **explanation.how(), "explanations": [explanation.of_row(bundle.signature, 0)]}
 
 
 def explanation_text(content: Mapping[str, Any]) -> str:
@@ -115,5 +105,10 @@ def explanation_text(content: Mapping[str, Any]) -> str:
         of_class = f" of class {each['class']}" if "class" in each else ""
         lines.append(f"row {i}: score{of_class} {each['score']:.6g}, from {each['base']:.6g} for no row in particular")
         ordered = sorted(each["contributions"].items(), key=lambda item: -abs(item[1]))
-        lines += [f"  {value:+12.6g}  {name}" for name, value in ordered]
+        errors = each.get("standard_errors", {})
+        lines += [f"  {value:+12.6g}{_give_or_take(errors.get(name))}  {name}" for name, value in ordered]
     return "\n".join(lines)
+
+
+def _give_or_take(error: float | None) -> str:
+    return "" if error is None else f" +-{error:.2g}"

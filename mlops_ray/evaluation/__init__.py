@@ -11,7 +11,7 @@ from mlops_ray.evaluation.gates import GateKind, GateReport, GateResult, evaluat
 from mlops_ray.evaluation.holdout_facts import HoldoutFacts, errors_of, facts_of
 from mlops_ray.evaluation.intervals import Measurement, measure_outcomes, metric_limits
 from mlops_ray.evaluation.label_counts import LabelComparison, LabelCounts, compare_labels, count_labels
-from mlops_ray.evaluation.metrics import score, scores
+from mlops_ray.evaluation.metrics import drop_of, score, scores
 from mlops_ray.evaluation.slices import Slice, SliceColumn, worst_slices
 from mlops_ray.evaluation.split import hashed_fraction, holdout_mask, newest_mask
 
@@ -39,6 +39,7 @@ __all__ = [
     "compare_labels",
     "count_groups",
     "count_labels",
+    "drop_of",
     "errors_of",
     "estimate_performance",
     "evaluate_expression",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlops_ray.errors import ValidationError
 from mlops_ray.spec import METRICS, Metric, Task
 
-__all__ = ["Summary", "check_rows", "score", "scores", "summary_of"]
+__all__ = ["Summary", "check_rows", "drop_of", "score", "scores", "summary_of"]
 
 Array = NDArray[np.float64]
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -30,6 +30,15 @@ class Summary:
 
     terms: Callable[[Array, Array], Array]
     combine: Callable[[Array], Array]
+
+
+def drop_of(metric: Metric, task: Task, *, known: float, now: float) -> float:
+    """By how much `now` is worse than `known`, in units of the metric; negative when it is better.
+
+    >>> drop_of("auc", "binary", known=0.75, now=0.5), drop_of("log_loss", "binary", known=0.25, now=0.75)
+    (0.25, 0.5)
+    """
+    return known - now if METRICS[task][metric] else now - known
 
 
 def score(metric: Metric, labels: Array, predictions: Array) -> float:

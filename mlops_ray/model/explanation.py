@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,25 @@ class Explanation:
         """(n,): what the contributions leave unexplained; of an exact method rounding only."""
         residual: Matrix = self.scores - self.base - self.contributions.sum(axis=1)
         return residual
+
+    def how(self) -> dict[str, Any]:
+        """How it was made, as JSON values."""
+        return {"method": self.method, "exact": self.exact, "scale": self.scale}
+
+    def of_row(self, signature: Signature, row: int) -> dict[str, Any]:
+        """One row of it, as JSON values by the names of the features."""
+        names = signature.names
+        content: dict[str, Any] = {
+            "base": float(self.base[row]),
+            "contributions": dict(zip(names, self.contributions[row].tolist(), strict=True)),
+            "score": float(self.scores[row]),
+            "residual": float(self.residual[row]),
+        }
+        if self.places is not None:
+            content["class"] = signature.classes[self.places[row]]
+        if self.standard_errors is not None:
+            content["standard_errors"] = dict(zip(names, self.standard_errors[row].tolist(), strict=True))
+        return content
 
 
 class Explainer(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mlops_ray.evaluation import drop_of
 from mlops_ray.monitor.finding import Finding, FindingKind
 from mlops_ray.monitor.outcome_report import OutcomeReport
-from mlops_ray.monitor.performance import drop_of
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.spec import Fairness, ModelSpec
 from mlops_ray.verdict import Verdict

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import ValidationError
 from mlops_ray.evaluation import Measurement, measure_outcomes, scores
-from mlops_ray.spec import METRICS, Metric, Task
+from mlops_ray.spec import Task
 
 __all__ = [
     "Performance",
     "Ripeness",
     "WindowPerformance",
-    "drop_of",
     "performance_of",
     "predicted",
     "windows_of",
@@ -122,15 +121,6 @@ def predicted(rows: pa.Table, task: Task) -> tuple[Floats, Floats]:
     whole = rows.filter(pa.array(counts == classes))
     flat = whole["scores"].combine_chunks().flatten().to_numpy().astype(np.float64)
     return whole["label"].to_numpy(), flat.reshape(-1, classes)
-
-
-def drop_of(metric: Metric, task: Task, *, known: float, now: float) -> float:
-    """By how much `now` is worse than `known`, in units of the metric; negative when it is better.
-
-    >>> drop_of("auc", "binary", known=0.75, now=0.5), drop_of("log_loss", "binary", known=0.25, now=0.75)
-    (0.25, 0.5)
-    """
-    return known - now if METRICS[task][metric] else now - known
 
 
 def _share(part: int, whole: int) -> float:

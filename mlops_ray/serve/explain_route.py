@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_ray.errors import RequestError
-from mlops_ray.model import Explanation, Signature, why_not
+from mlops_ray.model import Signature, why_not
 from mlops_ray.model.explain_process import Explained
 from mlops_ray.serve.answer import InferBody, PlainBody, plain_predictions
 from mlops_ray.serve.asked import Asked
@@ -86,21 +86,5 @@ def _places(signature: Signature, query: bytes, rows: int) -> NDArray[np.int64] 
 def _content(signature: Signature, explained: Explained, rows: Rows) -> dict[str, Any]:
     explanation = explained.explanation
     predictions = plain_predictions(signature.task, signature.classes, explained.predictions)
-    each = [{"prediction": p, **_row(signature, explanation, i)} for i, p in enumerate(predictions)]
-    how = {"method": explanation.method, "exact": explanation.exact, "scale": explanation.scale}
-    return {**how, "explanations": each} | ({"warnings": rows.warnings} if rows.warnings else {})
-
-
-def _row(signature: Signature, explanation: Explanation, row: int) -> dict[str, Any]:
-    names = signature.names
-    content: dict[str, Any] = {
-        "base": float(explanation.base[row]),
-        "contributions": dict(zip(names, explanation.contributions[row].tolist(), strict=True)),
-        "score": float(explanation.scores[row]),
-        "residual": float(explanation.residual[row]),
-    }
-    if explanation.places is not None:
-        content["class"] = signature.classes[explanation.places[row]]
-    if explanation.standard_errors is not None:
-        content["standard_errors"] = dict(zip(names, explanation.standard_errors[row].tolist(), strict=True))
-    return content
+    each = [{"prediction": p, **explanation.of_row(signature, i)} for i, p in enumerate(predictions)]
+    return {**explanation.how(), "explanations": each} | ({"warnings": rows.warnings} if rows.warnings else {})

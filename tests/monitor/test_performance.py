@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_ray.evaluation import drop_of
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.answered_rows import AnsweredRows
-from mlops_ray.monitor.performance import Performance, drop_of, performance_of
+from mlops_ray.monitor.performance import Performance, performance_of
 from mlops_ray.records import RecordLog, newest_labels
 from mlops_ray.spec import Task
 from tests.monitor.samples import labels, on, served
