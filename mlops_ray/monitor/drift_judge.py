@@ -62,7 +62,7 @@ class DriftJudge:
         monitor = self._spec.monitor
         features = self._features()
         self._judge_quality(panes, now_s, features)
-        broken = self._quality.broken(now_s)
+        broken = self._quality.broken(panes, now_s)
         window = panes.window(now_s)
         self._report = report = judge(
             self._watched.reference,
@@ -106,7 +106,7 @@ class DriftJudge:
         if profile.rows >= self._spec.monitor.quality.min_rows:
             raised = self._quality.raised
             if self._open_on("data_quality"):
-                raised |= self._quality.broken(now_s)
+                raised |= self._quality.broken(panes, now_s)
             finding = quality_finding(self._seen(profile, now_s, size_s), self._problems, raised)
             self._tell("data_quality", finding, now_s)
 

@@ -88,9 +88,23 @@ class Panes:
             time_s = float(times_s[rows][0])
             self._add(time_s, fold(self._reference, matrix[rows], times_s[rows]), hours=time_s >= self.refold_from_s)
 
+    @property
+    def pane_s(self) -> float:
+        """How precisely a window begins, in seconds."""
+        return self._pane_s
+
+    def newest(self, rows: int, now_s: float) -> tuple[float, Profile]:
+        """The newest panes of the sliding window that have `rows` rows together, and since when; all where it has
+        fewer."""
+        found, since = empty(self._reference), int(now_s // self._pane_s)
+        for pane in sorted(self._panes, reverse=True):
+            if found.rows >= rows or pane < int((now_s - self._size_s) // self._pane_s):
+                break
+            found, since = merge(found, self._panes[pane]), pane
+        return since * self._pane_s, found
+
     def window(self, now_s: float, *, size_s: float | None = None) -> Profile:
-        """Everything of the last `size_s` seconds, the sliding window's by default, to the precision of a pane; of 0
-        seconds the newest pane."""
+        """Everything of the last `size_s` seconds, the sliding window's by default, to the precision of a pane."""
         asked_s = self._size_s if size_s is None else min(size_s, self._size_s)
         oldest = int((now_s - asked_s) // self._pane_s)
         return self._merged(profile for pane, profile in self._panes.items() if pane >= oldest)

@@ -10,7 +10,7 @@ __all__ = ["QualityJudge"]
 
 
 class QualityJudge:
-    """One for each champion. It needs few rows, so it looks at the time since the look before where it can."""
+    """One for each champion. It needs few rows, so it looks at the newest ones, before they are mixed with older."""
 
     def __init__(
         self, monitor: Monitor, reference: ReferenceProfile, *, open_on: Collection[str], now_s: float
@@ -26,16 +26,15 @@ class QualityJudge:
         self, panes: Panes, now_s: float, features: Sequence[str]
     ) -> tuple[Profile, float, tuple[QualityProblem, ...]]:
         """Look once more: (the rows that were looked at, of how many seconds, what is broken in them)."""
-        limits = self._monitor.quality
-        size_s, profile = self._looked_at(panes, now_s)[-1]
+        limits, window = self._monitor.quality, self._monitor.window
+        since_s, profile = panes.newest(limits.min_rows, now_s)
+        size_s = max(now_s - since_s, panes.pane_s)
         if not limits.enabled or profile.rows < limits.min_rows:
             return profile, size_s, ()
-        problems: tuple[QualityProblem, ...] = ()
-        for looked_s, rows in self._looked_at(panes, now_s):
-            problems = check_quality(self._reference, rows, limits, features=features)
-            if problems:
-                size_s, profile = looked_s, rows
-                break
+        problems = check_quality(self._reference, profile, limits, features=features)
+        if not problems and size_s < window.every_s:
+            size_s, profile = window.every_s, panes.window(now_s, size_s=window.every_s)
+            problems = check_quality(self._reference, profile, limits, features=features)
         found = {problem.feature for problem in problems}
         self._persistence, _, _ = self._persistence.judged(
             {name: name in found for name in features}, persist=limits.persist
@@ -43,23 +42,14 @@ class QualityJudge:
         self._broken_s |= dict.fromkeys(found, now_s)
         return profile, size_s, problems
 
-    def _looked_at(self, panes: Panes, now_s: float) -> list[tuple[float, Profile]]:
-        """The newest pane, the time since the look before, or all of the window: the shortest that have enough rows.
-
-        The shorter one shows what is broken before it is mixed with what came before.
-        """
-        window = self._monitor.window
-        short = [(size_s, panes.window(now_s, size_s=size_s)) for size_s in (0.0, window.every_s)]
-        enough = [(size_s, profile) for size_s, profile in short if profile.rows >= self._monitor.quality.min_rows]
-        return enough or [(window.size_s, panes.window(now_s))]
-
     @property
     def raised(self) -> frozenset[str]:
         """Columns that people are to be told of."""
         return self._persistence.raised
 
-    def broken(self, now_s: float) -> frozenset[str]:
-        """Columns with broken rows in the sliding window."""
-        size_s = self._monitor.window.size_s
-        recent = {name for name, time_s in self._broken_s.items() if now_s - time_s <= size_s}
+    def broken(self, panes: Panes, now_s: float) -> frozenset[str]:
+        """Columns with broken rows in the sliding window: they may have come until the look after the last that saw
+        some, and the window begins to the precision of a pane."""
+        reach_s = self._monitor.window.size_s + self._monitor.window.every_s + panes.pane_s
+        recent = {name for name, time_s in self._broken_s.items() if now_s - time_s <= reach_s}
         return self._persistence.raised | recent

@@ -81,3 +81,20 @@ def test_a_feature_that_the_model_relies_on_makes_an_alarm_critical(watch: Watch
     (alert,) = watch.store.alerts("toy")
     assert (alert.kind, alert.severity) == ("drift", "critical")
     assert "the model relies on them for 80%" in alert.message
+
+
+def test_what_breaks_slowly_is_broken_before_it_is_drift(watch: Watch) -> None:
+    """Hand-overs come half a minute late, so the time since the look before is empty whenever somebody looks."""
+    known = watched(watch, block_auc=None)
+    judge = DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s)
+    panes = Panes(known.reference, size_s=200)
+    for step in range(80):
+        watch.now_s += 10
+        matrix = rows_of(40, seed=300 + step)
+        if 30 <= step < 50:
+            matrix[:, 0], matrix[:, -1] = 1000.0, 1.0
+        panes.add(watch.now_s - 30, Profile.from_bytes(watch.handover(matrix)["profile"]))
+        judge.judge(panes, watch.now_s)
+        if step in (29, 33, 70, 79):
+            assert bool(watch.open_alerts()) == (step in (33, 70)), step
+    assert {alert.kind for alert in watch.store.alerts("toy")} == {"data_quality"}

@@ -39,6 +39,21 @@ def test_rows_out_of_order_go_where_their_time_says() -> None:
     assert [window.window(now_s).rows for now_s in (1200.0, 1220.0, 1320.0)] == [6, 3, 2]
 
 
+def test_the_newest_rows_are_found_however_long_ago_they_came() -> None:
+    window = panes()
+    for time_s, seed in ((1000.0, 1), (1100.0, 2), (1105.0, 3), (1150.0, 4)):
+        window.add(time_s, fold(REFERENCE, rows_of(10, seed=seed)))
+    assert [(window.newest(rows, 1190.0)[0], window.newest(rows, 1190.0)[1].rows) for rows in (1, 10, 11, 31, 99)] == [
+        (1150.0, 10),
+        (1150.0, 10),
+        (1100.0, 30),
+        (1000.0, 40),
+        (1000.0, 40),
+    ]
+    assert window.newest(99, 1250.0)[1].rows == 30, "no older than the window"
+    assert window.newest(1, 5000.0)[1].rows == 0
+
+
 def test_no_rows_are_fine() -> None:
     window = panes()
     window.add_rows(rows_of(0, seed=1), np.empty(0))
