@@ -13,7 +13,7 @@ prequential: over all answers, each by the champion of its moment.
 What is real: signature, LightGBM trainer, split, gates, bundles, reference profiles, records, labels, the join, every
 judge, alerts, triggers and guards, the store; all with the time of the rows for a clock. What is not: answers do not
 travel over HTTP, a retraining is not a Ray job (it is done between two rows), and a new version takes over without a
-canary. So this shows the decisions, not the cluster.
+canary. So this shows the decisions, not the cluster; electricity_served.py shows it on one.
 """
 
 import argparse
@@ -25,13 +25,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
 # `python benchmarks/electricity.py` is as good as `python -m benchmarks.electricity`.
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.electricity_loop import LoopResult, run_loop, run_schedule  # noqa: E402
+from benchmarks.electricity_loop import run_loop, run_schedule  # noqa: E402
+from benchmarks.electricity_numbers import PHASES, comparison, numbers_of, schedules_of  # noqa: E402
 from benchmarks.electricity_picture import draw  # noqa: E402
 from benchmarks.electricity_stream import DAY_ROWS, Stream, drifting_features, read_electricity, spec_of  # noqa: E402
 from benchmarks.machine import describe_machine, describe_versions  # noqa: E402
@@ -39,7 +38,6 @@ from benchmarks.machine import describe_machine, describe_versions  # noqa: E402
 __all__ = ["main", "parse"]
 
 _PACKAGES = ("mlops-ray", "lightgbm", "numpy", "scipy", "pyarrow")
-_PHASES = (-0.4, -0.2, 0.0, 0.2, 0.4)  # of the distance between two trainings
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -61,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     machine, started_s = describe_machine(), time.monotonic()
     stream, begin = read_electricity(options.data), options.first_days * DAY_ROWS
     if options.days is not None:
-        stream = _first(stream, options.days * DAY_ROWS)
+        stream = stream.first(options.days * DAY_ROWS)
     print("electricity in time order", flush=True)
     real = _contest(stream, begin)
     print("features that drift while errors stay", flush=True)
@@ -74,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rows": len(stream),
         "first_champion_rows": begin,
         "electricity": real["numbers"],
-        "drifting_features": _numbers(steady),
+        "drifting_features": numbers_of(steady),
         "wall_s": round(time.monotonic() - started_s, 1),
     }
     if options.picture is not None:
@@ -90,45 +88,9 @@ def _contest(stream: Stream, begin: int) -> dict[str, Any]:
     spec = spec_of(stream)
     loop = run_loop(spec, stream, begin=begin, progress=_tell)
     frozen = run_schedule(spec, stream, begin=begin, retrain_at=[])
-    schedules = [
-        run_schedule(spec, stream, begin=begin, retrain_at=_dates(begin, len(stream), len(loop.retrained_at), phase))
-        for phase in _PHASES
-    ]
-    accuracies = [schedule.accuracy for schedule in schedules]
-    schedule = schedules[_PHASES.index(0.0)]
-    numbers = {
-        "loop": _numbers(loop),
-        "frozen_accuracy": round(frozen.accuracy, 4),
-        "schedule_accuracy": round(float(np.mean(accuracies)), 4),
-        "schedule_accuracies": [round(accuracy, 4) for accuracy in accuracies],
-        "loop_over_frozen_points": round(100 * (loop.accuracy - frozen.accuracy), 2),
-        "loop_over_schedule_points": round(100 * (loop.accuracy - float(np.mean(accuracies))), 2),
-        "loop_over_best_schedule_points": round(100 * (loop.accuracy - max(accuracies)), 2),
-    }
-    return {"numbers": numbers, "results": {"loop": loop, "schedule": schedule, "frozen": frozen}}
-
-
-def _dates(begin: int, end: int, count: int, phase: float) -> list[int]:
-    """Rows at which a schedule trains: at equal distances, all moved by a part of the distance, on whole days."""
-    if not count:
-        return []
-    step = (end - begin) / (count + 1)
-    return [begin + int((i + 1 + phase) * step) // DAY_ROWS * DAY_ROWS for i in range(count)]
-
-
-def _numbers(result: LoopResult) -> dict[str, Any]:
-    return {
-        "accuracy": round(result.accuracy, 4),
-        "retrainings": len(result.retrained_at),
-        "promotions": len(result.promoted_at),
-        "retrained_at_row": result.retrained_at,
-        "causes": {cause: result.causes.count(cause) for cause in sorted(set(result.causes))},
-        "alerts": result.alerts,
-    }
-
-
-def _first(stream: Stream, rows: int) -> Stream:
-    return Stream({name: values[:rows] for name, values in stream.features.items()}, stream.labels[:rows])
+    schedules = schedules_of(spec, stream, begin=begin, count=len(loop.retrained_at))
+    results = {"loop": loop, "schedule": schedules[PHASES.index(0.0)], "frozen": frozen}
+    return {"numbers": comparison(loop, frozen.accuracy, schedules), "results": results}
 
 
 def _tell(text: str) -> None:

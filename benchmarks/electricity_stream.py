@@ -44,6 +44,10 @@ class Stream:
         """The features of rows from `begin` up to `end`."""
         return pa.table({name: values[begin:end] for name, values in self.features.items()})
 
+    def first(self, rows: int) -> "Stream":
+        """The oldest rows."""
+        return Stream({name: values[:rows] for name, values in self.features.items()}, self.labels[:rows])
+
     def labelled(self, end: int) -> pa.Table:
         """All rows up to `end`, as a training reads them: time, features and label."""
         days = np.arange(end) // DAY_ROWS

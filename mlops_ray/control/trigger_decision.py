@@ -1,14 +1,13 @@
 """What a pending trigger becomes now; asked outside of a transaction, and again inside of the one that writes it."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 
 from mlops_ray.control.causes import ALERT, DATASET, newer_cause, trained_up_to
 from mlops_ray.control.guards import STARTED_S, NewData, Situation, holds, superseded_by
 from mlops_ray.control.window_table import version_number
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import Change, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Change, Stage, Store, TriggerRecord
 
 __all__ = ["backoff_s", "decided", "situation_of", "submission_id_of"]
 
@@ -20,7 +19,7 @@ def decided(
 ) -> TriggerRecord | None:
     """The trigger refused, submitted, or held back by another guard than before; None while it waits for the same."""
     situation = situation_of(reads, spec, trigger, new)
-    refusal = _refusal(reads, spec, trigger, situation.others)
+    refusal = _refusal(reads, spec, trigger, situation)
     if refusal is not None:
         return replace(trigger, state="refused", guard="", reason=refusal, updated_s=now_s)
     found = holds(trigger, situation, spec.retrain.guards, now_s=now_s)
@@ -68,18 +67,26 @@ def backoff_s(first_s: float, failures: int) -> float:
     return float(min(first_s * 2.0 ** min(failures - 1, 30), max(_LONGEST_S, first_s)))
 
 
-def _refusal(
-    reads: Store | Change, spec: ModelSpec, trigger: TriggerRecord, others: Sequence[TriggerRecord]
-) -> str | None:
+def _refusal(reads: Store | Change, spec: ModelSpec, trigger: TriggerRecord, situation: Situation) -> str | None:
     """Why there is nothing to do any more."""
     alert, dataset = trigger.evidence.get(ALERT), trigger.evidence.get(DATASET)
-    if alert is not None and reads.alert(alert).state == "resolved":
-        return f"alert {alert} is resolved"
+    if alert is not None and (ended := _ended(reads.alert(alert), situation)) is not None:
+        return ended
     number = version_number(dataset, spec.table) if dataset is not None else None
-    if number is not None and number <= trained_up_to(reads.model_versions(spec.name), spec.table):
+    if number is not None and number <= trained_up_to(situation.versions, spec.table):
         return f"{dataset} was trained on since"
-    newer = superseded_by(trigger, others)
+    newer = superseded_by(trigger, situation.others)
     if newer is not None:
         return f"retraining {newer.id} was started since"
-    later = newer_cause(trigger, others)
+    later = newer_cause(trigger, situation.others)
     return f"{later.id} came after it" if later is not None else None
+
+
+def _ended(alert: AlertRecord, situation: Situation) -> str | None:
+    """Why the alert asks for nothing any more: who watches the old champion may be a moment late to resolve it."""
+    if alert.state == "resolved":
+        return f"alert {alert.id} is resolved"
+    champion = next((v.version for v in situation.versions if v.stage is Stage.CHAMPION), None)
+    if champion is None or alert.version in (None, champion):
+        return None
+    return f"alert {alert.id} is about v{alert.version}, and v{champion} is champion now"

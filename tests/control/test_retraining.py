@@ -7,9 +7,9 @@ import pytest
 
 from mlops_ray.control.memory_jobs import MemoryJobs
 from mlops_ray.control.retraining import JobState, Retraining, submission_id_of
-from mlops_ray.store import AlertRecord, Event, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Event, Stage, Store, TriggerRecord
 from tests.control.fused import FusedJobs, FusedStore, Killed
-from tests.control.world import World, toy_spec
+from tests.control.world import World, put_version, toy_spec, version
 
 SPEC = toy_spec(retrain={"triggers": ["drift"], "guards": {"cooldown_s": 100, "max_per_day": 3}})
 
@@ -124,6 +124,24 @@ def test_after_a_retraining_the_next_cause_waits_for_the_cooldown(cycle: Cycle) 
     assert cycle.trigger("b").state == "pending"
     cycle.tick(2)
     assert cycle.trigger("b").state == "submitted"
+
+
+def test_what_was_seen_of_a_version_that_is_champion_no_more_starts_nothing(cycle: Cycle) -> None:
+    """Its alert is open still: who watches the champion was killed, and has not looked since it changed."""
+    put_version(cycle.store, version(1, stage=Stage.CHAMPION))
+    cycle.alert("a")
+    cycle.tick()
+    cycle.alert("b")
+    cycle.tick()
+    cycle.end("a", "succeeded")
+    put_version(cycle.store, version(2))
+    with cycle.store.change(Event("rollout.completed", "r", {}, "test", cycle.world.now_s)) as change:
+        change.set_stage("toy", 1, Stage.RETIRED)
+        change.set_stage("toy", 2, Stage.CHAMPION)
+    cycle.tick(1000)
+    assert cycle.trigger("b").state == "refused"
+    assert cycle.trigger("b").reason == "alert b is about v1, and v2 is champion now"
+    assert cycle.jobs.started == [job("a")]
 
 
 def test_a_cause_that_has_gone_while_it_waited_starts_nothing(cycle: Cycle) -> None:
