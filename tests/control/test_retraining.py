@@ -9,7 +9,7 @@ from mlops_ray.control.memory_jobs import MemoryJobs
 from mlops_ray.control.retraining import JobState, Retraining, submission_id_of
 from mlops_ray.store import AlertRecord, Event, Stage, Store, TriggerRecord
 from tests.control.fused import FusedJobs, FusedStore, Killed
-from tests.control.world import World, put_version, toy_spec, version
+from tests.control.world import World, toy_spec
 
 SPEC = toy_spec(retrain={"triggers": ["drift"], "guards": {"cooldown_s": 100, "max_per_day": 3}})
 
@@ -128,13 +128,11 @@ def test_after_a_retraining_the_next_cause_waits_for_the_cooldown(cycle: Cycle) 
 
 def test_what_was_seen_of_a_version_that_is_champion_no_more_starts_nothing(cycle: Cycle) -> None:
     """Its alert is open still: who watches the champion was killed, and has not looked since it changed."""
-    put_version(cycle.store, version(1, stage=Stage.CHAMPION))
     cycle.alert("a")
     cycle.tick()
     cycle.alert("b")
     cycle.tick()
     cycle.end("a", "succeeded")
-    put_version(cycle.store, version(2))
     with cycle.store.change(Event("rollout.completed", "r", {}, "test", cycle.world.now_s)) as change:
         change.set_stage("toy", 1, Stage.RETIRED)
         change.set_stage("toy", 2, Stage.CHAMPION)
