@@ -50,7 +50,8 @@ def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
         f"{known:.4f} on the holdout; worse by more than {settings.max_drop:g} ({settings.level:.0%} interval "
         f"{limits[0]:.4f} to {limits[1]:.4f})"
     )
-    return Finding("decay", "critical", performance.version, message, evidence=_evidence(seen))
+    evidence = {"since_s": seen.since_s, "until_s": seen.until_s, **_evidence(seen)}
+    return Finding("decay", "critical", performance.version, message, evidence=evidence)
 
 
 def _by_chance(now: float, known: float, limits: tuple[float, float], watched: Watched, rows: int) -> float:
@@ -114,12 +115,16 @@ def unfairness(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgem
 
 
 def is_another(severity: str, evidence: Mapping[str, Any], finding: Finding) -> bool:
-    """Whether a finding says more than the open alert of its kind: it is graver, or there are twice the alarms.
+    """Whether a finding says more than the open alert of its kind: it is graver, there are twice the alarms, or none of
+    the rows that were looked at then is among those of now.
 
-    So errors that stay frequent are told again, and ever more seldom.
+    So errors that stay frequent are told again, ever more seldom, and decay that nobody could end once in all windows.
     """
     if severity == "warning" and finding.severity == "critical":
         return True
+    until_s, since_s = evidence.get("until_s"), finding.evidence.get("since_s")
+    if until_s is not None and since_s is not None:
+        return bool(since_s >= until_s)
     before, now = evidence.get("errors"), finding.evidence.get("errors")
     return before is not None and now is not None and now["alarms"] >= 2 * max(1, before["alarms"])
 

@@ -69,6 +69,9 @@ class OutcomeReport:
     """Outcomes whose answer is not in the records."""
     problems: tuple[str, ...] = ()
     """What could not be measured, and why."""
+    since_s: float = 0.0
+    until_s: float = 0.0
+    """When the rows were answered whose outcomes should be there."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, bounded."""
@@ -121,6 +124,8 @@ def report_on(
         errors=errors,
         waiting=waiting,
         problems=problems,
+        since_s=since_s,
+        until_s=ripe_s,
     )
 
 

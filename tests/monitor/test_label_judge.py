@@ -240,6 +240,21 @@ def test_decay_ends_below_half_of_the_drop(world: Make) -> None:
         assert len(here.alerts()) == expected
 
 
+def test_decay_that_stays_is_told_again_on_rows_of_which_none_was_looked_at_before(world: Make) -> None:
+    """Its retraining may have been refused: with other rows it may come to something."""
+    here = world(
+        windows=3, decay={"metric": "accuracy", "max_drop": 0.06, "min_labels": 20}, concept_drift={"enabled": False}
+    )
+    for hour in range(1, 9):
+        here.answer([True] * 30 + [False] * 70)
+        here.look()
+        assert here.alerts() == [("decay", "critical")]
+        assert len(here.alerts("resolved")) == (hour - 1) // 3
+    here.judge = here.new_judge()
+    here.look()
+    assert len(here.alerts("resolved")) == 2
+
+
 def test_other_outcomes_are_label_drift(world: Make) -> None:
     here = world()
     here.answer(errors(500, 0.1), positive=0.9)
