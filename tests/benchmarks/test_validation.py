@@ -35,6 +35,7 @@ def test_memory_is_told_with_and_without_what_an_idle_ray_has() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_small_run_measures_the_engine_and_reading() -> None:
     validation = measure_validation(rows=2000, rounds=1, great_expectations=None)

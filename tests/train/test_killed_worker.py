@@ -107,6 +107,7 @@ def steps_of(record: ModelVersionRecord, workspace: Workspace) -> list[int]:
     return [point.step for point in client.get_metric_history(trial.info.run_id, "validation_auc")]
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_can_be_reproduced_where_it_drew_no_rows(
     trained_workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_an_interrupted_trial_can_be_reproduced_where_it_drew_no_rows(
     assert again(trained_workspace, record).verdict is Verdict.PASS
 
 
+@pytest.mark.slow
 def test_another_result_after_an_interruption_decides_nothing(trained_workspace: Workspace, tmp_path: Path) -> None:
     drawn = {"bagging_fraction": 0.5, "bagging_freq": 1}
     space = {**PARAMS["lightgbm"], **drawn, "by": "lightgbm", "traces": str(tmp_path)}

@@ -74,6 +74,7 @@ def test_tasks_give_the_same_pictures_as_this_process(ray_cluster: str, monkeypa
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_sweep_on_pictures_registers_a_model_that_can_be_made_again(bars: Workspace) -> None:
     record = run(spec_of_pictures("again", trials=2), bars)
     assert record.metrics["accuracy"] > 0.8

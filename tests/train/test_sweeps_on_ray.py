@@ -43,6 +43,7 @@ def trials_of(record: ModelVersionRecord, workspace: Workspace) -> list[Any]:
     return list(client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{record.run_id}'"))
 
 
+@pytest.mark.slow
 def test_two_workers_make_a_model_as_good_as_that_of_one(trained_workspace: Workspace) -> None:
     # as many rounds for both: with half the rows each, early stopping would come elsewhere
     train = {"trials": 1, "max_iterations": 20, "space": {"num_leaves": 6, "early_stopping_rounds": 50}}
