@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     )
     check.command()(model)
     check.command()(performance)
+    check.command()(drift)
     app.add_typer(check, name="check")
 
 
@@ -81,6 +82,32 @@ def performance(
         _answer(context, report)
 
 
+def drift(
+    model: ModelArgument,
+    *,
+    data: Annotated[
+        str, typer.Option(help="Parquet file or folder, also s3://, or a dataset version: mlops.churn@v2.")
+    ],
+    version: Annotated[int | None, typer.Option(help="Its version [default: the champion].", min=1)] = None,
+    address: AddressOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows that nobody was asked about are like those of the training: no column is broken, none has drifted."""
+    with command(home=home, as_json=as_json) as context:
+        if address is not None:
+            run_remotely(context, address, ["check", "drift", model, "--data", data, *_version(version)])
+            return
+        # ray, pyiceberg: seconds to import
+        from mlops_ray.control.connection import connect
+        from mlops_ray.control.drift_check import check_drift
+
+        connect(context.workspace)
+        found = check_drift(context.store, context.workspace, model, data, version=version)
+        context.answer(found.to_json(), found.text())
+        _end(found.verdict)
+
+
 def _version(version: int | None) -> list[str]:
     return [] if version is None else ["--version", str(version)]
 
@@ -89,5 +116,9 @@ def _answer(context: Context, report: "CheckReport") -> None:
     lines = [f"{report.model} v{report.version}: {report.verdict}"]
     lines += [f"  {name}: {said}" for name, said in report.checks.items()]
     context.answer(report, "\n".join(lines))
-    if report.verdict is not Verdict.PASS:
-        raise typer.Exit(_CODES[report.verdict])
+    _end(report.verdict)
+
+
+def _end(verdict: Verdict) -> None:
+    if verdict is not Verdict.PASS:
+        raise typer.Exit(_CODES[verdict])

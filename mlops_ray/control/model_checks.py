@@ -19,7 +19,7 @@ from mlops_ray.spec import METRICS, Gate, Metric, ModelSpec
 from mlops_ray.store import ModelVersionRecord, Store
 from mlops_ray.verdict import Verdict
 
-__all__ = ["CheckReport", "check_model", "check_performance", "record_baseline"]
+__all__ = ["CheckReport", "check_model", "check_performance", "chosen_version", "record_baseline"]
 
 _SUM = 1e-6
 _SAME = 1e-9
@@ -48,7 +48,7 @@ def check_model(store: Store, model: str, version: int | None = None) -> CheckRe
     Raises:
         NotFoundError: no such version.
     """
-    record = _chosen(store, model, version)
+    record = chosen_version(store, model, version)
     checks: dict[str, str] = {}
     try:
         bundle = load_bundle(record.bundle_uri, digest=record.digest)
@@ -86,7 +86,7 @@ def check_performance(
         SourceError: no such file, or no baseline of this metric.
         SpecError: a metric that the task does not have.
     """
-    record = _chosen(store, model, version)
+    record = chosen_version(store, model, version)
     spec = _spec_of(store, model)
     chosen = _metric(spec, metric)
     labels, predictions, metrics = _scored(record, spec, data)
@@ -111,7 +111,7 @@ def record_baseline(store: Store, model: str, data: Path, *, baseline: Path, ver
         NotFoundError: no such version.
         SourceError: no such file.
     """
-    record = _chosen(store, model, version)
+    record = chosen_version(store, model, version)
     labels, _, metrics = _scored(record, _spec_of(store, model), data)
     content = {"model": model, "version": record.version, "rows": len(labels), "metrics": metrics}
     baseline.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,12 @@ def _tolerance(bundle: Bundle) -> float:
     return 1e-4 if bundle.manifest.flavor == "torch" else 0.0
 
 
-def _chosen(store: Store, model: str, version: int | None) -> ModelVersionRecord:
+def chosen_version(store: Store, model: str, version: int | None) -> ModelVersionRecord:
+    """That version, or the newest.
+
+    Raises:
+        NotFoundError: no such version.
+    """
     if version is not None:
         return store.model_version(model, version)
     known = store.model_versions(model)

@@ -20,6 +20,7 @@ from mlops_ray.drift.quality import QualityProblem, check_quality
 from mlops_ray.drift.rebuilt import rebuilt_rows
 from mlops_ray.drift.reference import ReferenceProfile
 from mlops_ray.drift.season import Season, season_of
+from mlops_ray.drift.unseen_values import UnseenValues
 
 __all__ = [
     "AttributionReference",
@@ -36,6 +37,7 @@ __all__ = [
     "QualityProblem",
     "ReferenceProfile",
     "Season",
+    "UnseenValues",
     "attribution_reference",
     "block_auc",
     "build_reference",

@@ -1,6 +1,7 @@
 """Judges what the champion was asked and answered against its reference, without outcomes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlops_ray.monitor.drift_findings import Seen, drift_finding, prediction_fin
 from mlops_ray.monitor.finding import Finding, FindingKind
 from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.quality_judge import QualityJudge
+from mlops_ray.monitor.recent_unseen import RecentUnseen
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.monitor.row_sample import RowSample
 from mlops_ray.monitor.yardstick import PREDICTION
@@ -42,8 +44,10 @@ class DriftJudge:
         self._problems: tuple[QualityProblem, ...] = ()
         self._together: DomainCheck | None = None
         self._together_s = -np.inf
+        self._judged_s = now_s
         known = self._open_on("data_quality")
         self._quality = QualityJudge(spec.monitor, watched.reference, open_on=known, now_s=now_s)
+        self._unseen = RecentUnseen(size_s=spec.monitor.window.size_s)
         self._persistence = self._persistence_after_restart()
         season, size_s = watched.reference.season, spec.monitor.window.size_s
         span_s = size_s if season is None else max(size_s, season.period_s)
@@ -57,6 +61,10 @@ class DriftJudge:
         matrix, _ = self._watched.matrix_of(records.take(pa.array(self._sample.choose(records.num_rows))))
         self._sample.add(time_s, matrix[:, :-1])
 
+    def note_unseen(self, time_s: float, data: bytes) -> None:
+        """Sketches of categories that the version does not know, of requests of about `time_s`."""
+        self._unseen.add(time_s, data)
+
     def judge(self, panes: Panes, now_s: float) -> None:
         """Judge the newest window, and raise or resolve alerts."""
         monitor = self._spec.monitor
@@ -64,6 +72,7 @@ class DriftJudge:
         self._judge_quality(panes, now_s, features)
         broken = self._quality.broken(panes, now_s)
         window = panes.window(now_s)
+        self._judged_s = now_s
         self._report = report = judge(
             self._watched.reference,
             window,
@@ -92,6 +101,7 @@ class DriftJudge:
             "alerted_features": sorted(self._persistence.raised - {_TOGETHER}),
             "broken_features": sorted(self._quality.raised),
             "quality": [problem.to_json() for problem in self._problems],
+            "unseen": self._unseen.window(self._judged_s).to_json(),
             "multivariate": self._together.to_json() if self._together is not None else None,
         }
 
@@ -102,13 +112,19 @@ class DriftJudge:
         return [feature.name for feature in self._watched.reference.features if feature.name != PREDICTION]
 
     def _judge_quality(self, panes: Panes, now_s: float, features: list[str]) -> None:
-        profile, size_s, self._problems = self._quality.judge(panes, now_s, features)
+        profile, size_s, problems = self._quality.judge(panes, now_s, features)
+        self._problems = tuple(self._named(problem, now_s) for problem in problems)
         if profile.rows >= self._spec.monitor.quality.min_rows:
             raised = self._quality.raised
             if self._open_on("data_quality"):
                 raised |= self._quality.broken(panes, now_s)
             finding = quality_finding(self._seen(profile, now_s, size_s), self._problems, raised)
             self._tell("data_quality", finding, now_s)
+
+    def _named(self, problem: QualityProblem, now_s: float) -> QualityProblem:
+        """With the values, where they are ones that nobody knew."""
+        told = self._unseen.window(now_s).told(problem.feature) if problem.breakage == "unseen" else ""
+        return replace(problem, message=f"{problem.message}: {told}") if told else problem
 
     def _judge_together(self, now_s: float, *, broken: bool) -> None:
         asked, reference = self._spec.monitor.multivariate, self._watched.reference

@@ -138,6 +138,7 @@ class ModelMonitor:
         if self._champion is not None and handover["version"] == self._champion.watched.version:
             self._champion.panes.add(time_s, Profile.from_bytes(handover["profile"]))
             self._champion.drift.sample(time_s, handover["records"])
+            self._champion.drift.note_unseen(time_s, handover.get("unseen", b""))
 
     def keep_labels(self, name: str, labels: pa.Table, now_s: float) -> None:
         """Keep outcomes; they count from now on. Of several for one row the last counts."""

@@ -1,6 +1,5 @@
 """Drift of rows that lie in files: folded where they are read, on Ray Data, and judged like what was served."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ from mlops_ray.errors import SchemaError
 from mlops_ray.monitor.yardstick import PREDICTION
 from mlops_ray.spec import Thresholds
 
-__all__ = ["offline_drift", "profile_of"]
+__all__ = ["offline_drift", "offline_reference", "profile_of"]
 
 
 def offline_drift(
@@ -33,9 +32,25 @@ def offline_drift(
     Raises:
         SchemaError: the dataset lacks a feature of the reference.
     """
-    with quiet():
-        known = _present(reference, dataset.schema().names)
+    known = offline_reference(reference, dataset)
     return judge(known, profile_of(known, dataset), thresholds, min_rows=min_rows)
+
+
+def offline_reference(reference: ReferenceProfile, dataset: ray.data.Dataset) -> ReferenceProfile:
+    """The reference for a dataset: without the model's answers where it has none.
+
+    Raises:
+        SchemaError: the dataset lacks a feature of the reference.
+    """
+    with quiet():
+        names = dataset.schema().names
+    missing = [f.name for f in reference.features if f.name not in names and f.name != PREDICTION]
+    if missing:
+        raise SchemaError(
+            f"expected the features of the reference, {missing[0]!r} is missing; found {', '.join(names)}"
+        )
+    features = tuple(feature for feature in reference.features if feature.name in names)
+    return ReferenceProfile(reference.rows, features, reference.season)
 
 
 def profile_of(reference: ReferenceProfile, dataset: ray.data.Dataset) -> Profile:
@@ -59,13 +74,3 @@ class _Fold:
     def __call__(self, table: pa.Table) -> dict[str, Any]:
         matrix = sample_matrix(self._columns, table)
         return {"profile": [fold(self._reference, matrix).to_bytes()]}
-
-
-def _present(reference: ReferenceProfile, names: Sequence[str]) -> ReferenceProfile:
-    missing = [f.name for f in reference.features if f.name not in names and f.name != PREDICTION]
-    if missing:
-        raise SchemaError(
-            f"expected the features of the reference, {missing[0]!r} is missing; found {', '.join(names)}"
-        )
-    features = tuple(feature for feature in reference.features if feature.name in names)
-    return ReferenceProfile(reference.rows, features, reference.season)

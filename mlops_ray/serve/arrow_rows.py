@@ -4,11 +4,12 @@ Format: https://arrow.apache.org/docs/format/Columnar.html (encapsulated message
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from mlops_ray.spec import Task
 __all__ = ["ARROW_STREAM", "arrow_rows", "arrow_stream"]
 
 ARROW_STREAM = b"application/vnd.apache.arrow.stream"
+_NONE = np.zeros(0, dtype=bool)
 _BYTES_A_VALUE = 8  # of the matrix
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2  # values of MessageHeader in the format's Message.fbs
 _EXPECTED = {
@@ -48,7 +50,7 @@ def arrow_rows(content: bytes, signature: Signature, *, unit: str | None, max_ma
     matrix = _matrix(signature, table) if signature.image is None else _pictures(signature.image, table)
     if unit is None and signature.unit is not None and signature.unit in table.column_names:
         unit = as_unit(table[signature.unit][0].as_py(), _path(signature.unit))
-    return Rows(matrix, None, unit)
+    return Rows(matrix, None, unit, unseen=tuple(_unseen(signature, table, matrix)))
 
 
 def arrow_stream(columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -174,6 +176,14 @@ def _matrix(signature: Signature, table: pa.Table) -> NDArray[np.float64]:
         if column.name in table.column_names:
             matrix[:, place] = _encoded(column, signature.task, table)
     return matrix
+
+
+def _unseen(signature: Signature, table: pa.Table, matrix: NDArray[np.float64]) -> Iterator[tuple[str, dict[str, int]]]:
+    for place, column in enumerate(signature.inputs):
+        other = matrix[:, place] == len(column.categories) if column.type == "category" else _NONE
+        if other.any():
+            values = pc.cast(table[column.name], pa.large_string()).filter(pa.array(other))
+            yield column.name, {item["values"]: item["counts"] for item in pc.value_counts(values).to_pylist()}
 
 
 def _pictures(column: InputColumn, table: pa.Table) -> NDArray[np.float64]:

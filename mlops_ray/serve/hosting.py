@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -173,4 +173,10 @@ def start_serve(host: str, port: int, *, grpc_port: int = 0) -> None:
         "grpc_servicer_functions": ["mlops_ray.serve.grpc_messages:add_to_server"] if grpc_port else [],
         "enable_reflection": False,
     }
-    serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port}, grpc_options=grpc_options)
+    http_options = {"host": host, "port": port}
+    try:
+        serve.start(proxy_location="EveryNode", http_options=http_options, grpc_options=grpc_options)
+    except RayActorError as error:
+        # On a machine that is busy the controller takes the ingress for dead before it has begun, and starts another.
+        _log.warning("the ingress was started anew: %s", (str(error).splitlines() or ["it died"])[0])
+        serve.start(proxy_location="EveryNode", http_options=http_options, grpc_options=grpc_options)

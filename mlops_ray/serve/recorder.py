@@ -89,6 +89,8 @@ class Handover:
     version: int
     records: pa.Table
     profile: bytes
+    unseen: bytes = b""
+    """Sketches of values that are none of the known categories, `UnseenValues.to_bytes`."""
     dropped: int = 0
     """Rows for which there was no room since the hand-over before."""
     dropped_copies: int = 0
@@ -191,6 +193,7 @@ class Recorder:
             version=version,
             records=pa.concat_tables(tables).combine_chunks(),
             profile=profile.to_bytes(),
+            unseen=served[0].encoded_by.decoders.unseen.take(),
             dropped=dropped,
             dropped_copies=copies,
         )

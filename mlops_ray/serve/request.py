@@ -1,6 +1,6 @@
 """Plain JSON records to a matrix: decoded and checked by types made from the model's signature."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +13,7 @@ from mlops_ray.model import InputColumn, Signature
 from mlops_ray.serve.picture_rows import picture_rows
 from mlops_ray.serve.request_rules import RequestRules, strict_type
 from mlops_ray.serve.seen_pictures import SeenPictures
+from mlops_ray.serve.unseen_notes import UnseenNotes
 
 __all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "converted", "decoded"]
 
@@ -46,12 +47,22 @@ class Rows:
     """Values that break rules of the spec."""
     seen: SeenPictures | None = None
     """What the records keep where the rows are pictures."""
+    unseen: tuple[tuple[str, Mapping[str, int]], ...] = ()
+    """By feature, categories that it does not know and how often they came; only of what is read before it is known
+    who answers."""
 
 
 class RowsDecoder:
     """Decodes `{"records": [{...}], "unit": ..., "request_id": ...}` for one signature."""
 
-    def __init__(self, signature: Signature, *, max_rows: int, rules: RequestRules | None = None) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        max_rows: int,
+        rules: RequestRules | None = None,
+        unseen: UnseenNotes | None = None,
+    ) -> None:
         self._columns = signature.inputs
         self._image = signature.image
         self._unit = signature.unit
@@ -59,7 +70,7 @@ class RowsDecoder:
         self._decoder = _decoder_of(signature, strict=False)
         self._rules = rules if rules is not None and rules.wanted else None
         self._strict = _decoder_of(signature, strict=True) if self._rules is not None else None
-        self._coded = tuple((i, _coder(c)) for i, c in enumerate(self._columns) if c.type == "category")
+        self._coded = tuple((i, _Codes(c, unseen)) for i, c in enumerate(self._columns) if c.type == "category")
         self._width = len(self._columns)
 
     def decode(self, body: bytes) -> Rows:
@@ -104,9 +115,9 @@ class RowsDecoder:
             name = self._image.name
             return picture_rows(self._image, [record.f0 for record in records], lambda row: f"$.records[{row}].{name}")
         rows = [list(msgspec.structs.astuple(record)[: self._width]) for record in records]
-        for position, code in self._coded:
+        for position, codes in self._coded:
             for row in rows:
-                row[position] = code(row[position])
+                row[position] = codes[row[position]]
         # None becomes NaN: exactly how the signature encodes a missing value.
         return np.array(rows, dtype=np.float64)
 
@@ -204,8 +215,15 @@ def _python_type(column: InputColumn) -> Any:
     )
 
 
-def _coder(column: InputColumn) -> Callable[[Any], float | None]:
-    codes: dict[Any, float | None] = {category: float(i) for i, category in enumerate(column.categories)}
-    codes[None] = None
-    unseen = float(len(column.categories))
-    return lambda value: codes.get(value, unseen)
+class _Codes(dict[Any, float | None]):
+    """The codes of a column's categories; any other value is noted, and gets the code of all unseen ones."""
+
+    def __init__(self, column: InputColumn, unseen: UnseenNotes | None) -> None:
+        super().__init__({category: float(i) for i, category in enumerate(column.categories)})
+        self[None] = None
+        self._name, self._unseen, self._code = column.name, unseen, float(len(column.categories))
+
+    def __missing__(self, value: str) -> float:
+        if self._unseen is not None:
+            self._unseen.note(self._name, {value: 1})
+        return self._code

@@ -24,6 +24,7 @@ from mlops_ray.serve.tensor_values import (
     output_datatype,
     tensor_values,
 )
+from mlops_ray.serve.unseen_notes import UnseenNotes
 
 __all__ = [
     "HEADER_LENGTH",
@@ -89,7 +90,8 @@ class TensorDecoder:
     Of a picture, see `picture_tensor`.
     """
 
-    def __init__(self, signature: Signature, *, max_rows: int) -> None:
+    def __init__(self, signature: Signature, *, max_rows: int, unseen: UnseenNotes | None = None) -> None:
+        self._unseen = unseen
         self._inputs = {column.name: column for column in signature.inputs}
         self._order = signature.inputs
         self._image = signature.image
@@ -166,7 +168,7 @@ class TensorDecoder:
         matrix = np.full((n, len(self._order)), np.nan)
         for i, column in enumerate(self._order):
             if column.name in values:
-                matrix[:, i] = encode_tensor(column, tensors[column.name], values[column.name])
+                matrix[:, i] = encode_tensor(column, tensors[column.name], values[column.name], self._unseen)
         return matrix
 
 

@@ -2,9 +2,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mlops_ray.drift import Profile
+from mlops_ray.drift import Column, Profile, UnseenValues, build_reference, fold
+from mlops_ray.model import InputColumn, Signature
 from mlops_ray.monitor.drift_judge import DriftJudge
 from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.reference import Watched
@@ -98,3 +100,28 @@ def test_what_breaks_slowly_is_broken_before_it_is_drift(watch: Watch) -> None:
         if step in (29, 33, 70, 79):
             assert bool(watch.open_alerts()) == (step in (33, 70)), step
     assert {alert.kind for alert in watch.store.alerts("toy")} == {"data_quality"}
+
+
+def test_categories_that_nobody_knew_are_named(watch: Watch) -> None:
+    columns = [Column("plan", "categorical", ("free", "paid")), Column("prediction", "numeric", ())]
+    generator = np.random.default_rng(0)
+    known = build_reference(columns, np.column_stack((generator.integers(0, 2, 2000), generator.uniform(size=2000))))
+    plan = InputColumn("plan", "category", nullable=False, categories=("free", "paid"))
+    judge = DriftJudge(
+        watch.spec, watch.monitor._book, Watched(1, Signature((plan,), "binary"), known, {}), now_s=watch.now_s
+    )
+    panes = Panes(known, size_s=200)
+    for step in range(8):
+        watch.now_s += 10
+        codes = generator.integers(0, 2 if step < 5 else 3, 100)
+        panes.add(watch.now_s, fold(known, np.column_stack((codes, generator.uniform(size=100)))))
+        if step >= 5:
+            values = UnseenValues()
+            values.note("plan", {"Pro+": int((codes == 2).sum()) - 1, "gold": 1})
+            judge.note_unseen(watch.now_s, values.to_bytes())
+        judge.judge(panes, watch.now_s)
+    (alert,) = watch.store.alerts("toy", state="open")
+    assert (alert.kind, alert.features) == ("data_quality", ("plan",))
+    assert "are none of the 2 known categories: 'Pro+' (" in alert.message
+    assert "'gold' (1)" in alert.message
+    assert judge.status()["unseen"]["plan"]["distinct"] == 2
