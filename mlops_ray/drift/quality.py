@@ -193,11 +193,33 @@ def _out_of_range(column: _Column, limits: Quality) -> QualityProblem | None:
     share = (below + above) / column.values
     if share < limits.max_out_of_range or not _above(below + above, column.values, 0.0):
         return None
+    excess = _excess(column, feature.low, feature.high, below, above)
+    if excess is not None and excess < limits.min_excess:
+        return None
+    far = "" if excess is None else f", by {excess:.2g} times its width on average"
     said = (
         f"{feature.name}: {share:.0%} of the values are outside of {feature.low:.4g} to {feature.high:.4g}, the range "
-        f"of the reference ({below:,} below, {above:,} above)"
+        f"of the reference{far} ({below:,} below, {above:,} above)"
     )
     return QualityProblem(feature.name, "out_of_range", share, 0.0, said)
+
+
+def _excess(column: _Column, low: float, high: float, below: int, above: int) -> float | None:
+    """How far outside of the range the values there lie on average, in widths of it; None where sums are not known.
+
+    Those inside, in the same bin, are taken for the reference's own.
+    """
+    feature, sums = column.feature, column.profile.cell_sums[column.place]
+    if not column.profile.moment(column.place, "n") or not feature.bin_means:
+        return None
+    std = feature.std or 1.0
+    total = 0.0
+    for cell, count, edge, sign in ((0, below, low, -1), (len(feature.counts) - 2, above, high, 1)):
+        inside = int(column.counts[cell]) - count
+        mean_z = (feature.bin_means[cell] - feature.mean) / std
+        total += sign * (float(sums[cell]) - inside * mean_z - count * (edge - feature.mean) / std)
+    width = (high - low) / std
+    return max(total, 0.0) / (below + above) / width if width > 0 else None
 
 
 _NUMERIC = (_missing, _constant, _units, _zeros, _out_of_range)

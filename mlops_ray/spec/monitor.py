@@ -66,6 +66,11 @@ class Quality(Section):
     max_unseen: float = Field(0.1, gt=0, le=1, description="the same for categories that were never seen")
     max_zeros: float = Field(0.1, gt=0, le=1, description="the same for zeros, where there were hardly any")
     max_out_of_range: float = Field(0.25, gt=0, le=1, description="share of values outside of the reference's range")
+    min_excess: float = Field(
+        0.5,
+        ge=0,
+        description="how far outside these lie on average, in widths of the range; what is nearer may be the world's",
+    )
     units: bool = Field(True, description="whether values that are others times a constant are broken")
     min_factor: float = Field(5.0, gt=1, description="smallest such constant")
     persist: tuple[int, int] = Field((1, 3), description="k of the newest m looks must agree")

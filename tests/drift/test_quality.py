@@ -73,7 +73,7 @@ def put(column: int, value: Any, share: float = 1.0) -> Any:
         (put(4, 3.0, 0.25), "plan", "unseen", "25% of the values are none of the 3 known categories"),
         (put(4, 3.0), "plan", "unseen", "another spelling, or of another type?"),
         (put(0, 0.0, 0.2), "income", "zeros", "20% of the values are 0, 0.0% in the reference"),
-        (put(5, 500.0, 0.3), "age", "out_of_range", "the range of the reference (0 below, 9"),
+        (put(5, 500.0, 0.3), "age", "out_of_range", "the range of the reference, by 4"),
     ],
 )
 def test_a_broken_column_is_named_with_what_is_seen(change: Any, feature: str, breakage: str, said: str) -> None:
@@ -105,6 +105,22 @@ def test_rows_like_the_reference_are_not_broken(rows: int, seed: int) -> None:
 )
 def test_what_may_be_a_change_of_the_world_is_not_broken(change: Any) -> None:
     assert problems(change, rows=1000) == []
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(("widths", "found"), [(0.05, False), (0.4, False), (0.6, True), (3.0, True)])
+def test_values_near_the_range_may_be_a_change_of_the_world(side: int, widths: float, found: bool) -> None:
+    """A price that falls below all that the training saw is drift; so nothing keeps a model from learning it."""
+    celsius = REFERENCE.features[1]
+    assert celsius.low is not None
+    assert celsius.high is not None
+    edge = celsius.low if side < 0 else celsius.high
+    outside = edge + side * widths * (celsius.high - celsius.low)
+    seen = problems(put(1, outside, 0.4), rows=1000)
+    assert [(p.feature, p.breakage) for p in seen] == ([("celsius", "out_of_range")] if found else [])
+    if found:
+        assert f"by {widths:.2g} times its width on average" in seen[0].message
+    assert [p.breakage for p in problems(put(1, outside, 0.4), rows=1000, min_excess=0.0)] == ["out_of_range"]
 
 
 def test_too_few_rows_say_nothing() -> None:
