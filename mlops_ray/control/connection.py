@@ -77,8 +77,8 @@ def ensure_services(workspace: Workspace) -> None:
 
 def _refuse_another(actor: str, held: Workspace, wanted: Workspace) -> None:
     """An actor that looks at another store would never see what is asked for here."""
-    for field in ("store", "lake", "catalog"):
-        theirs, ours = getattr(held, field), getattr(wanted, field)
+    for field in ("store", "lake", "catalog", "drift_shards"):
+        theirs, ours = str(getattr(held, field)), str(getattr(wanted, field))
         if theirs != ours:
             raise ClusterError(
                 f"the {actor} actor of this cluster works for another workspace: its {field} is "
