@@ -207,7 +207,7 @@ def _out_of_range(column: _Column, limits: Quality) -> QualityProblem | None:
 def _excess(column: _Column, low: float, high: float, below: int, above: int) -> float | None:
     """How far outside of the range the values there lie on average, in widths of it; None where sums are not known.
 
-    Those inside, in the same bin, are taken for the reference's own.
+    Those inside, in the same bin, are taken for the reference's own. A column that did not vary had no range to leave.
     """
     feature, sums = column.feature, column.profile.cell_sums[column.place]
     if not column.profile.moment(column.place, "n") or not feature.bin_means:
@@ -219,7 +219,7 @@ def _excess(column: _Column, low: float, high: float, below: int, above: int) ->
         mean_z = (feature.bin_means[cell] - feature.mean) / std
         total += sign * (float(sums[cell]) - inside * mean_z - count * (edge - feature.mean) / std)
     width = (high - low) / std
-    return max(total, 0.0) / (below + above) / width if width > 0 else None
+    return max(total, 0.0) / (below + above) / width if width > 0 else 0.0
 
 
 _NUMERIC = (_missing, _constant, _units, _zeros, _out_of_range)

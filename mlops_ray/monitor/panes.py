@@ -43,6 +43,7 @@ class Panes:
         self._hours: dict[int, Profile] = {}
         self._days: dict[int, Profile] = {}
         self._newest_s = -np.inf
+        self._fresh = empty(reference)
         self._closed_hour = 0
         self.late_rows = 0
         """Rows that came after their hour had closed, or too late for any window."""
@@ -69,6 +70,7 @@ class Panes:
 
     def _add(self, time_s: float, profile: Profile, *, hours: bool) -> None:
         self._newest_s = max(self._newest_s, time_s)
+        self._fresh = merge(self._fresh, profile)
         hour = int(time_s // _HOUR_S)
         if (hour + 1) * _HOUR_S <= self.watermark_s:
             self.late_rows += profile.rows
@@ -102,6 +104,13 @@ class Panes:
                 break
             found, since = merge(found, self._panes[pane]), pane
         return since * self._pane_s, found
+
+    def take_fresh(self, rows: int) -> Profile | None:
+        """All that came since this gave something last, however late; None, and it waits, while it is fewer rows."""
+        if self._fresh.rows < rows:
+            return None
+        taken, self._fresh = self._fresh, empty(self._reference)
+        return taken
 
     def window(self, now_s: float, *, size_s: float | None = None) -> Profile:
         """Everything of the last `size_s` seconds, the sliding window's by default, to the precision of a pane."""

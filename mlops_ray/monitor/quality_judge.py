@@ -10,7 +10,8 @@ __all__ = ["QualityJudge"]
 
 
 class QualityJudge:
-    """One for each champion. It needs few rows, so it looks at the newest ones, before they are mixed with older."""
+    """One for each champion. It looks at the newest rows before they are mixed with older ones, at all that came since
+    the look before, whose rows may be late, and at the window, whose rows are to be judged for drift."""
 
     def __init__(
         self, monitor: Monitor, reference: ReferenceProfile, *, open_on: Collection[str], now_s: float
@@ -26,21 +27,27 @@ class QualityJudge:
         self, panes: Panes, now_s: float, features: Sequence[str]
     ) -> tuple[Profile, float, tuple[QualityProblem, ...]]:
         """Look once more: (the rows that were looked at, of how many seconds, what is broken in them)."""
-        limits, window = self._monitor.quality, self._monitor.window
-        since_s, profile = panes.newest(limits.min_rows, now_s)
-        size_s = max(now_s - since_s, panes.pane_s)
-        if not limits.enabled or profile.rows < limits.min_rows:
-            return profile, size_s, ()
-        problems = check_quality(self._reference, profile, limits, features=features)
-        if not problems and size_s < window.every_s:
-            size_s, profile = window.every_s, panes.window(now_s, size_s=window.every_s)
-            problems = check_quality(self._reference, profile, limits, features=features)
-        found = {problem.feature for problem in problems}
+        limits, size_s = self._monitor.quality, self._monitor.window.size_s
+        since_s, newest = panes.newest(limits.min_rows, now_s)
+        newest_s, fresh = max(now_s - since_s, panes.pane_s), panes.take_fresh(limits.min_rows)
+        if not limits.enabled or (newest.rows < limits.min_rows and fresh is None):
+            return newest, newest_s, ()
+        found: dict[str, QualityProblem] = {}
+        shown: tuple[Profile, float] | None = None
+        looked_at = [(newest, newest_s), (fresh, size_s), (panes.window(now_s), size_s)]
+        for place, (profile, looked_s) in enumerate(looked_at):
+            problems = check_quality(self._reference, profile, limits, features=features) if profile is not None else ()
+            if problems and profile is not None and shown is None:
+                shown = profile, looked_s
+            found = {problem.feature: problem for problem in problems} | found
+            if place < len(looked_at) - 1:
+                # What only the window shows came before, and leaves it sooner.
+                self._broken_s |= dict.fromkeys((problem.feature for problem in problems), now_s)
         self._persistence, _, _ = self._persistence.judged(
             {name: name in found for name in features}, persist=limits.persist
         )
-        self._broken_s |= dict.fromkeys(found, now_s)
-        return profile, size_s, problems
+        profile, looked_s = shown or (newest, newest_s)
+        return profile, looked_s, tuple(found[name] for name in features if name in found)
 
     @property
     def raised(self) -> frozenset[str]:

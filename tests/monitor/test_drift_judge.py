@@ -102,6 +102,38 @@ def test_what_breaks_slowly_is_broken_before_it_is_drift(watch: Watch) -> None:
     assert {alert.kind for alert in watch.store.alerts("toy")} == {"data_quality"}
 
 
+def test_broken_rows_that_come_late_are_no_drift(watch: Watch) -> None:
+    """One replica could not hand over for a while: all the newest rows are fine, and its own are minutes old."""
+    known = watched(watch, block_auc=None)
+    judge = DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s)
+    panes = Panes(known.reference, size_s=200)
+    for step in range(60):
+        watch.now_s += 10
+        panes.add(watch.now_s, fold(known.reference, rows_of(40, seed=600 + step)))
+        if step == 25:
+            late = rows_of(160, seed=5)
+            late[:, 0], late[:, -1] = 1000.0, 1.0
+            panes.add(watch.now_s - 150, fold(known.reference, late))
+        judge.judge(panes, watch.now_s)
+        if step in (24, 25, 35, 59):
+            assert bool(watch.open_alerts()) == (step in (25, 35)), step
+    assert {alert.kind for alert in watch.store.alerts("toy")} == {"data_quality"}
+
+
+def test_after_a_restart_a_window_of_broken_rows_is_no_drift(watch: Watch) -> None:
+    known = watched(watch, block_auc=None)
+    panes = Panes(known.reference, size_s=200)
+    for step in range(20):
+        matrix = rows_of(40, seed=700 + step)
+        if step < 8:
+            matrix[:, 0], matrix[:, -1] = 1000.0, 1.0
+        panes.add(watch.now_s + 10 * step, fold(known.reference, matrix))
+    judge = DriftJudge(watch.spec, watch.monitor._book, known, now_s=watch.now_s + 200)
+    for later_s in (200, 210, 220):
+        judge.judge(panes, watch.now_s + later_s)
+    assert watch.open_alerts() == [("data_quality", 1, ["a"])]
+
+
 def test_categories_that_nobody_knew_are_named(watch: Watch) -> None:
     columns = [Column("plan", "categorical", ("free", "paid")), Column("prediction", "numeric", ())]
     generator = np.random.default_rng(0)
