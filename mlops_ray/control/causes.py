@@ -94,11 +94,13 @@ def action_of(kind: str, spec: ModelSpec) -> str:
 def causes(spec: ModelSpec, seen: Seen) -> list[CauseFound]:
     """Every cause that holds now.
 
-    Alerts count by their kind, never those of bad data, of operations or of a split that is off. All other causes need
-    a champion: before the first one there is nothing to train again.
+    Alerts on the champion count by their kind, never those of bad data, of operations or of a split that is off. All
+    other causes need a champion: before the first one there is nothing to train again.
     """
-    found = [_of_alert(alert) for alert in seen.alerts if _retrains(alert, spec)]
     champion = seen.champion
+    current = (None,) if champion is None else (None, champion.version)
+    alerts = (alert for alert in seen.alerts if champion is None or alert.version in current)
+    found = [_of_alert(alert) for alert in alerts if _retrains(alert, spec)]
     if champion is not None:
         found += [
             *_new_data(spec, seen),

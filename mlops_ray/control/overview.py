@@ -30,7 +30,7 @@ def drift_text(content: Mapping[str, Any]) -> str:
         lines = [f"{content['model']}: no window was judged yet"]
     else:
         lines = [f"{content['model']} v{content['version']}: {report['message']}"]
-        lines += [f"BROKEN {problem['message']}" for problem in content.get("quality", ())]
+        lines += [_broken(problem) for problem in content.get("quality", ())]
         lines += _features(report["features"])
     together = content.get("multivariate")
     if together:
@@ -40,6 +40,11 @@ def drift_text(content: Mapping[str, Any]) -> str:
         metrics = ", ".join(f"{k} {v:.4f}" for k, v in performance["metrics"].items())
         lines.append(f"on {performance['rows']} labelled rows ({performance['coverage']:.0%} of all): {metrics}")
     return "\n".join([*lines, *outcome_lines(content.get("outcomes"))])
+
+
+def _broken(problem: Mapping[str, Any]) -> str:
+    values = problem.get("values")
+    return f"BROKEN {problem['message']}" + (f": {values}" if values else "")
 
 
 def _features(features: Sequence[Mapping[str, Any]]) -> list[str]:

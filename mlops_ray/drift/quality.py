@@ -38,6 +38,8 @@ class QualityProblem:
     share: float
     expected: float
     message: str
+    values: str = ""
+    """The most frequent values that nobody knew, for people who may see what users sent."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -1,6 +1,6 @@
 """Which values came that are none of a feature's known categories: the most frequent ones, and how many there are.
 
-Sketches of Apache DataSketches, a few hundred bytes a feature however many values come: frequent items (Anderson et
+Sketches of Apache DataSketches, a few kB a feature at most, however many values come: frequent items (Anderson et
 al., "A High-Performance Algorithm for Identifying Frequent Items in Data Streams", 2017) and HyperLogLog (Flajolet et
 al., 2007). Both merge.
 """
@@ -23,7 +23,7 @@ from mlops_ray.errors import ValidationError
 __all__ = ["UnseenValues"]
 
 _LG_ITEMS = 6  # up to 48 values are counted exactly
-_LG_REGISTERS = 11  # a standard error of about 2 %
+_LG_REGISTERS = 10  # a standard error of about 3 %
 _LONGEST = 64  # characters of a value that are kept
 _FEATURES = 200
 
@@ -78,17 +78,19 @@ class UnseenValues:
                 self._features[feature].merge(theirs)
 
     def frequent(self, feature: str, most: int = 5) -> list[tuple[str, int]]:
-        """The most frequent values, most frequent first, and how often they came; a rare one may be missing, and counts
-        are too small by what rare ones took."""
+        """The most frequent values, most frequent first, and how often they came at least.
+
+        Of up to 48 different values all are known, with their numbers; of more only those that are beyond doubt.
+        """
         sketches = self._features.get(feature)
         if sketches is None:
             return []
-        items = sketches.frequent.get_frequent_items(frequent_items_error_type.NO_FALSE_NEGATIVES)
-        counts = [(str(value), int(lower)) for value, _, lower, _ in items if lower > 0]
+        items = sketches.frequent.get_frequent_items(frequent_items_error_type.NO_FALSE_POSITIVES)
+        counts = [(str(value), int(lower)) for value, _, lower, _ in items]
         return sorted(counts, key=lambda item: (-item[1], item[0]))[:most]
 
     def distinct(self, feature: str) -> int:
-        """About how many different values came."""
+        """About how many different values came; of a request with very many only the most frequent ones count."""
         sketches = self._features.get(feature)
         return 0 if sketches is None else round(sketches.distinct.get_estimate())
 
@@ -103,13 +105,15 @@ class UnseenValues:
         shown = self.frequent(feature, most)
         text = ", ".join(f"{value!r} ({count:,})" for value, count in shown)
         more = self.distinct(feature) - len(shown)
-        return f"{text} and about {more:,} others" if shown and more > 0 else text
+        if not shown:
+            return f"about {more:,} values, none of them frequent" if more else ""
+        return f"{text} and about {more:,} others" if more > 0 else text
 
-    def to_json(self) -> dict[str, Any]:
-        """By feature, for people."""
+    def to_json(self, most: int = 50) -> dict[str, Any]:
+        """By feature, `most` of them, for people."""
         return {
             feature: {"distinct": self.distinct(feature), "frequent": [list(item) for item in self.frequent(feature)]}
-            for feature in sorted(self._features)
+            for feature in sorted(self._features)[:most]
         }
 
     def to_bytes(self) -> bytes:

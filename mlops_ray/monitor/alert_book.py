@@ -117,10 +117,13 @@ class AlertBook:
         self._outbox.changed.set()
 
     def _kept(self, evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Without sample records that people must not see."""
-        if "samples" not in evidence:
-            return evidence
-        return {**evidence, "samples": list(evidence["samples"])[: self._outbox.policy.samples]}
+        """Without what users sent, where people must not see it."""
+        most, kept = self._outbox.policy.samples, dict(evidence)
+        if "samples" in kept:
+            kept["samples"] = list(kept["samples"])[:most]
+        if not most and "problems" in kept:
+            kept["problems"] = [{**problem, "values": ""} for problem in kept["problems"]]
+        return kept
 
 
 def _news(known: AlertRecord, finding: Finding) -> AlertEvent | None:

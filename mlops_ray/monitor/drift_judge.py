@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_ray.drift import DomainCheck, DriftReport, Persistence, QualityProblem, domain_check, judge
+from mlops_ray.drift import DomainCheck, DriftReport, Persistence, QualityProblem, UnseenValues, domain_check, judge
 from mlops_ray.monitor.alert_book import AlertBook
 from mlops_ray.monitor.drift_findings import Seen, drift_finding, prediction_finding, quality_finding
 from mlops_ray.monitor.finding import Finding, FindingKind
@@ -44,10 +44,10 @@ class DriftJudge:
         self._problems: tuple[QualityProblem, ...] = ()
         self._together: DomainCheck | None = None
         self._together_s = -np.inf
-        self._judged_s = now_s
         known = self._open_on("data_quality")
         self._quality = QualityJudge(spec.monitor, watched.reference, open_on=known, now_s=now_s)
         self._unseen = RecentUnseen(size_s=spec.monitor.window.size_s)
+        self._recent = UnseenValues()
         self._persistence = self._persistence_after_restart()
         season, size_s = watched.reference.season, spec.monitor.window.size_s
         span_s = size_s if season is None else max(size_s, season.period_s)
@@ -72,7 +72,6 @@ class DriftJudge:
         self._judge_quality(panes, now_s, features)
         broken = self._quality.broken(panes, now_s)
         window = panes.window(now_s)
-        self._judged_s = now_s
         self._report = report = judge(
             self._watched.reference,
             window,
@@ -101,7 +100,7 @@ class DriftJudge:
             "alerted_features": sorted(self._persistence.raised - {_TOGETHER}),
             "broken_features": sorted(self._quality.raised),
             "quality": [problem.to_json() for problem in self._problems],
-            "unseen": self._unseen.window(self._judged_s).to_json(),
+            "unseen": self._recent.to_json(),
             "multivariate": self._together.to_json() if self._together is not None else None,
         }
 
@@ -113,7 +112,8 @@ class DriftJudge:
 
     def _judge_quality(self, panes: Panes, now_s: float, features: list[str]) -> None:
         profile, size_s, problems = self._quality.judge(panes, now_s, features)
-        self._problems = tuple(self._named(problem, now_s) for problem in problems)
+        self._recent = self._unseen.window(now_s)
+        self._problems = tuple(self._named(problem) for problem in problems)
         if profile.rows >= self._spec.monitor.quality.min_rows:
             raised = self._quality.raised
             if self._open_on("data_quality"):
@@ -121,10 +121,9 @@ class DriftJudge:
             finding = quality_finding(self._seen(profile, now_s, size_s), self._problems, raised)
             self._tell("data_quality", finding, now_s)
 
-    def _named(self, problem: QualityProblem, now_s: float) -> QualityProblem:
-        """With the values, where they are ones that nobody knew."""
-        told = self._unseen.window(now_s).told(problem.feature) if problem.breakage == "unseen" else ""
-        return replace(problem, message=f"{problem.message}: {told}") if told else problem
+    def _named(self, problem: QualityProblem) -> QualityProblem:
+        """With the values, where they are ones that nobody knew. The message goes into the audit chain: they do not."""
+        return replace(problem, values=self._recent.told(problem.feature)) if problem.breakage == "unseen" else problem
 
     def _judge_together(self, now_s: float, *, broken: bool) -> None:
         asked, reference = self._spec.monitor.multivariate, self._watched.reference

@@ -1,7 +1,7 @@
 """Judges the champion by the outcomes that came back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from mlops_ray.monitor.alert_book import AlertBook
@@ -40,6 +40,7 @@ class LabelJudge:
         since_s = now_s - settings.matures_s - self._spec.monitor.window.size_s * settings.windows
         watch = self._watch(since_s)
         needed_s = since_s if watch is None else min(since_s, watch.since_s)
+        asked_s = since_s
         self._answered.look(max(needed_s, self._oldest_s))
         rows = self._answered.rows(max(needed_s, self._oldest_s))
         if rows.num_rows > _MOST_ROWS:
@@ -47,7 +48,7 @@ class LabelJudge:
             since_s = max(since_s, self._oldest_s)
         stream = None if watch is None else watch.take(rows, seal_s=since_s)
         first = int(rows["time_s"].to_numpy().searchsorted(since_s))
-        return report_on(
+        report = report_on(
             self._spec,
             self._watched,
             rows.slice(first),
@@ -57,6 +58,8 @@ class LabelJudge:
             errors=stream,
             waiting=self._answered.waiting(),
         )
+        # Of more rows than there is room for the newest are looked at; another look begins no sooner for that.
+        return replace(report, since_s=asked_s)
 
     def weigh(self, seen: OutcomeReport, now_s: float) -> None:
         """Take a report in, and raise or resolve the alerts on outcomes."""

@@ -130,10 +130,7 @@ class ArrowBody:
         if self._read is None or self._read[0] != decoders.signature:
             self.read(decoders.signature)
         assert self._read is not None
-        rows = self._read[1]
-        for feature, counts in rows.unseen:
-            decoders.unseen.note(feature, counts)
-        return decoders.checked(rows)
+        return decoders.checked(self._read[1])
 
     def respond(self, answer: Answer) -> Response:
         """The answer in the same format."""

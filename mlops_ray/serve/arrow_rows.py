@@ -18,6 +18,7 @@ from mlops_ray.model import InputColumn, Signature, encode
 from mlops_ray.serve.picture_rows import picture_rows
 from mlops_ray.serve.request import Rows
 from mlops_ray.serve.tensor_values import as_unit, check_values
+from mlops_ray.serve.unseen_counts import MOST
 from mlops_ray.spec import Task
 
 __all__ = ["ARROW_STREAM", "arrow_rows", "arrow_stream"]
@@ -183,7 +184,9 @@ def _unseen(signature: Signature, table: pa.Table, matrix: NDArray[np.float64]) 
         other = matrix[:, place] == len(column.categories) if column.type == "category" else _NONE
         if other.any():
             values = pc.cast(table[column.name], pa.large_string()).filter(pa.array(other))
-            yield column.name, {item["values"]: item["counts"] for item in pc.value_counts(values).to_pylist()}
+            counts = pa.Table.from_struct_array(pc.value_counts(values))
+            most = counts.take(pc.select_k_unstable(counts, MOST, sort_keys=[("counts", "descending")]))
+            yield column.name, {item["values"]: item["counts"] for item in most.to_pylist()}
 
 
 def _pictures(column: InputColumn, table: pa.Table) -> NDArray[np.float64]:

@@ -274,6 +274,7 @@ class FrontDoor(ModelApp):
             encoded_by=state.champion,
             trace=request.call.trace,
             seen=rows.seen,
+            unseen=rows.unseen,
             to_pair=role == "canary" and request.chosen("paired", state.route.paired),
         )
         self._outbox.recorder.add(served)

@@ -1,6 +1,8 @@
 """Deploys, watches and steers the Serve applications of models; the only place that talks to Serve's controller."""
 
 import logging
+import socket
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -30,6 +32,7 @@ from mlops_ray.store import RouteRecord
 __all__ = ["AppStatus", "Hosting", "RayHosting", "start_serve"]
 
 _log = logging.getLogger(__name__)
+_INGRESS_S = 60.0
 # A replica that loads a new champion answers later: it is asked again.
 _PUSH_TIMEOUT_S = 5.0
 _SERVER = "mlops_ray_server"
@@ -166,7 +169,11 @@ def _why(app: Any) -> str:
 
 
 def start_serve(host: str, port: int, *, grpc_port: int = 0) -> None:
-    """Start Serve's controller and ingress on this cluster, once; with `grpc_port`, an ingress for gRPC beside it."""
+    """Start Serve's controller and ingress on this cluster, once; with `grpc_port`, an ingress for gRPC beside it.
+
+    Raises:
+        ClusterError: the ingress does not come up.
+    """
     assert ray.is_initialized(), "connect to the cluster first"
     grpc_options = {
         "port": grpc_port,
@@ -177,6 +184,19 @@ def start_serve(host: str, port: int, *, grpc_port: int = 0) -> None:
     try:
         serve.start(proxy_location="EveryNode", http_options=http_options, grpc_options=grpc_options)
     except RayActorError as error:
-        # On a machine that is busy the controller takes the ingress for dead before it has begun, and starts another.
-        _log.warning("the ingress was started anew: %s", (str(error).splitlines() or ["it died"])[0])
-        serve.start(proxy_location="EveryNode", http_options=http_options, grpc_options=grpc_options)
+        # On a machine that is busy the controller takes the ingress for dead before it has begun, and starts another,
+        # which nobody waits for: Serve itself is there already.
+        _log.warning("the ingress is started anew: %s", (str(error).splitlines() or ["it died"])[0])
+        _await_ingress("127.0.0.1" if host == "0.0.0.0" else host, port)
+
+
+def _await_ingress(host: str, port: int) -> None:
+    deadline_s = time.monotonic() + _INGRESS_S
+    while time.monotonic() < deadline_s:
+        try:
+            socket.create_connection((host, port), timeout=1.0).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise ClusterError(f"Serve's ingress died, and nobody listens at {host}:{port} after {_INGRESS_S:g} s")

@@ -18,7 +18,6 @@ from mlops_ray.serve.predicted import Predicted
 from mlops_ray.serve.request import Rows, RowsDecoder
 from mlops_ray.serve.request_rules import RequestRules
 from mlops_ray.serve.tensors import TensorDecoder
-from mlops_ray.serve.unseen_notes import UnseenNotes
 from mlops_ray.spec import Serve
 from mlops_ray.telemetry import Histogram
 
@@ -44,7 +43,6 @@ class Decoders:
     rows: RowsDecoder
     tensors: TensorDecoder
     rules: RequestRules
-    unseen: UnseenNotes
     quick: bool = True
     """Whether reading a request takes less than handing it to another thread; pictures take longer."""
 
@@ -56,10 +54,8 @@ class Decoders:
         most = serve.max_rows
         if signature.image is not None:
             most = min(most, max(1, _MATRIX_PER_BODY * serve.max_body_bytes // (8 * signature.width)))
-        unseen = UnseenNotes(signature, serve.capture)
-        rows = RowsDecoder(signature, max_rows=most, rules=rules, unseen=unseen)
-        tensors = TensorDecoder(signature, max_rows=most, unseen=unseen)
-        return cls(signature, rows, tensors, rules, unseen, signature.image is None)
+        rows = RowsDecoder(signature, max_rows=most, rules=rules)
+        return cls(signature, rows, TensorDecoder(signature, max_rows=most), rules, signature.image is None)
 
     def checked(self, rows: Rows) -> Rows:
         """Rows that came as tensors or as a stream, with what the rules of the spec say of them.

@@ -17,6 +17,7 @@ from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.class_scores import class_columns, condensed
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.seen_pictures import SeenPictures
+from mlops_ray.serve.unseen_counts import Unseen, sketches_of
 from mlops_ray.spec import Capture
 
 __all__ = ["Handover", "Recorder", "Served", "Traffic"]
@@ -61,6 +62,7 @@ class Served(msgspec.Struct, frozen=True, gc=False):
     """The client's `traceparent`."""
     seen: SeenPictures | None = None
     """In the place of the matrix, where that is made of pictures."""
+    unseen: Unseen = ()
 
     @property
     def nbytes(self) -> int:
@@ -193,7 +195,7 @@ class Recorder:
             version=version,
             records=pa.concat_tables(tables).combine_chunks(),
             profile=profile.to_bytes(),
-            unseen=served[0].encoded_by.decoders.unseen.take(),
+            unseen=sketches_of((s.unseen for s in _own(served)), without=self._captured.not_kept(bundle.signature)),
             dropped=dropped,
             dropped_copies=copies,
         )
@@ -218,10 +220,13 @@ def _parts(served: Sequence[Served]) -> Iterator[list[Served]]:
     yield part
 
 
+def _own(served: Sequence[Served]) -> list[Served]:
+    """Those that fell back or went to a canary would bend the predictions, and units are split at random."""
+    return [s for s in served if s.role == "champion" and s.assigned != "canary" and s.status == 200]
+
+
 def _profile(served: Sequence[Served], signature: Signature, reference: drift.ReferenceProfile) -> drift.Profile:
-    """Rows that fell back or went to a canary would bend the predictions; units are split at random, so the
-    champion's own rows stand for all."""
-    own = [s for s in served if s.role == "champion" and s.assigned != "canary" and s.status == 200]
+    own = _own(served)
     if not own:
         return drift.empty(reference)
     features = _numbers(own, signature)

@@ -1,6 +1,6 @@
 """Plain JSON records to a matrix: decoded and checked by types made from the model's signature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -13,7 +13,7 @@ from mlops_ray.model import InputColumn, Signature
 from mlops_ray.serve.picture_rows import picture_rows
 from mlops_ray.serve.request_rules import RequestRules, strict_type
 from mlops_ray.serve.seen_pictures import SeenPictures
-from mlops_ray.serve.unseen_notes import UnseenNotes
+from mlops_ray.serve.unseen_counts import Unseen, counted
 
 __all__ = ["IDENTITY_LENGTH", "LARGEST_INTEGER", "LONGEST_TEXT", "Rows", "RowsDecoder", "converted", "decoded"]
 
@@ -47,22 +47,14 @@ class Rows:
     """Values that break rules of the spec."""
     seen: SeenPictures | None = None
     """What the records keep where the rows are pictures."""
-    unseen: tuple[tuple[str, Mapping[str, int]], ...] = ()
-    """By feature, categories that it does not know and how often they came; only of what is read before it is known
-    who answers."""
+    unseen: Unseen = ()
+    """Categories that the signature does not know."""
 
 
 class RowsDecoder:
     """Decodes `{"records": [{...}], "unit": ..., "request_id": ...}` for one signature."""
 
-    def __init__(
-        self,
-        signature: Signature,
-        *,
-        max_rows: int,
-        rules: RequestRules | None = None,
-        unseen: UnseenNotes | None = None,
-    ) -> None:
+    def __init__(self, signature: Signature, *, max_rows: int, rules: RequestRules | None = None) -> None:
         self._columns = signature.inputs
         self._image = signature.image
         self._unit = signature.unit
@@ -70,7 +62,8 @@ class RowsDecoder:
         self._decoder = _decoder_of(signature, strict=False)
         self._rules = rules if rules is not None and rules.wanted else None
         self._strict = _decoder_of(signature, strict=True) if self._rules is not None else None
-        self._coded = tuple((i, _Codes(c, unseen)) for i, c in enumerate(self._columns) if c.type == "category")
+        self._others: list[tuple[str, str]] = []  # of the request that is being decoded
+        self._coded = tuple((i, _Codes(c, self._others)) for i, c in enumerate(self._columns) if c.type == "category")
         self._width = len(self._columns)
 
     def decode(self, body: bytes) -> Rows:
@@ -96,7 +89,9 @@ class RowsDecoder:
                 f"expected at most {self._max_rows} records ({why}), found {len(records)}", "$.records", 413
             )
         unit = request.unit if request.unit is not None else self._unit_of(records[0])
-        return Rows(self._matrix(records), request.request_id, None if unit is None else str(unit), warnings)
+        matrix = self._matrix(records)
+        unseen = self._taken() if self._others else ()
+        return Rows(matrix, request.request_id, None if unit is None else str(unit), warnings, unseen=unseen)
 
     def _kept(self, body: bytes) -> Any:
         """The request when all of it keeps the rules, which the decoder looks at on its way; else None."""
@@ -109,6 +104,11 @@ class RowsDecoder:
 
     def _unit_of(self, record: Any) -> Any:
         return record.unit if self._unit is not None else None
+
+    def _taken(self) -> Unseen:
+        unseen = counted(self._others)
+        self._others.clear()
+        return unseen
 
     def _matrix(self, records: Sequence[Any]) -> NDArray[np.float64]:
         if self._image is not None:
@@ -216,14 +216,13 @@ def _python_type(column: InputColumn) -> Any:
 
 
 class _Codes(dict[Any, float | None]):
-    """The codes of a column's categories; any other value is noted, and gets the code of all unseen ones."""
+    """The codes of a column's categories; any other value goes to `others`, and gets the code of all unseen ones."""
 
-    def __init__(self, column: InputColumn, unseen: UnseenNotes | None) -> None:
+    def __init__(self, column: InputColumn, others: list[tuple[str, str]]) -> None:
         super().__init__({category: float(i) for i, category in enumerate(column.categories)})
         self[None] = None
-        self._name, self._unseen, self._code = column.name, unseen, float(len(column.categories))
+        self._name, self._others, self._code = column.name, others, float(len(column.categories))
 
     def __missing__(self, value: str) -> float:
-        if self._unseen is not None:
-            self._unseen.note(self._name, {value: 1})
+        self._others.append((self._name, value))
         return self._code

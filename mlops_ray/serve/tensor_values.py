@@ -2,7 +2,6 @@
 
 import reprlib
 import struct
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from mlops_ray.errors import RequestError
 from mlops_ray.model import InputColumn
 from mlops_ray.serve.request import IDENTITY_LENGTH, LARGEST_INTEGER
-from mlops_ray.serve.unseen_notes import UnseenNotes
 
 __all__ = [
     "DATATYPES",
@@ -89,11 +87,8 @@ def tensor_values(tensor: Tensor, binary: bytes | None, path: str) -> NDArray[An
     return values
 
 
-def encode_tensor(
-    column: InputColumn, tensor: Tensor, values: NDArray[Any], unseen: UnseenNotes | None = None
-) -> NDArray[np.float64]:
-    """`values` (n,) as the column of the matrix that a model with this signature takes; `unseen` is told of categories
-    that the column does not know.
+def encode_tensor(column: InputColumn, tensor: Tensor, values: NDArray[Any]) -> NDArray[np.float64]:
+    """`values` (n,) as the column of the matrix that a model with this signature takes.
 
     Raises:
         RequestError: the tensor is of another type than the column, or a value is not one of the column's.
@@ -103,10 +98,8 @@ def encode_tensor(
     if tensor.datatype not in accepted:
         raise RequestError(f"tensor {column.name!r} must be of {' or '.join(accepted)}, found {tensor.datatype}", path)
     if column.type == "category":
-        other = float(len(column.categories))
-        encoded = np.array([np.nan if v is None else column.codes.get(v, other) for v in values], dtype=np.float64)
-        if unseen is not None and (encoded == other).any():
-            unseen.note(column.name, Counter(values[encoded == other]))
+        unseen = float(len(column.categories))
+        encoded = np.array([np.nan if v is None else column.codes.get(v, unseen) for v in values], dtype=np.float64)
     else:
         encoded = values.astype(np.float64)
     check_values(column, encoded, path)

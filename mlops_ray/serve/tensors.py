@@ -24,7 +24,7 @@ from mlops_ray.serve.tensor_values import (
     output_datatype,
     tensor_values,
 )
-from mlops_ray.serve.unseen_notes import UnseenNotes
+from mlops_ray.serve.unseen_counts import Unseen, counted
 
 __all__ = [
     "HEADER_LENGTH",
@@ -90,8 +90,7 @@ class TensorDecoder:
     Of a picture, see `picture_tensor`.
     """
 
-    def __init__(self, signature: Signature, *, max_rows: int, unseen: UnseenNotes | None = None) -> None:
-        self._unseen = unseen
+    def __init__(self, signature: Signature, *, max_rows: int) -> None:
         self._inputs = {column.name: column for column in signature.inputs}
         self._order = signature.inputs
         self._image = signature.image
@@ -115,7 +114,16 @@ class TensorDecoder:
         if self._unit is not None and self._unit in values:
             unit = unit or first_unit(values.pop(self._unit), f"$.inputs[{self._unit}]")
         tensors = {tensor.name: tensor for tensor in request.inputs}
-        return Rows(self._matrix(tensors, values), request.id, unit)
+        matrix = self._matrix(tensors, values)
+        return Rows(matrix, request.id, unit, unseen=self._unseen(matrix, values))
+
+    def _unseen(self, matrix: NDArray[np.float64], values: Mapping[str, NDArray[Any]]) -> Unseen:
+        found: list[tuple[str, str]] = []
+        for i, column in enumerate(self._order):
+            if column.type == "category" and column.name in values:
+                other = matrix[:, i] == len(column.categories)
+                found += [(column.name, value) for value in values[column.name][other]]
+        return counted(found) if found else ()
 
     def _values(self, tensors: Sequence[Tensor], binary: bytes) -> dict[str, NDArray[Any]]:
         values: dict[str, NDArray[Any]] = {}
@@ -168,7 +176,7 @@ class TensorDecoder:
         matrix = np.full((n, len(self._order)), np.nan)
         for i, column in enumerate(self._order):
             if column.name in values:
-                matrix[:, i] = encode_tensor(column, tensors[column.name], values[column.name], self._unseen)
+                matrix[:, i] = encode_tensor(column, tensors[column.name], values[column.name])
         return matrix
 
 

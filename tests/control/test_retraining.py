@@ -55,6 +55,13 @@ def job(alert: str) -> str:
     return submission_id_of(f"{alert}-retrain")
 
 
+def champion(cycle: Cycle, version: int, *, before: int) -> None:
+    """A version takes over."""
+    with cycle.store.change(Event("rollout.completed", "r", {}, "test", cycle.world.now_s)) as change:
+        change.set_stage("toy", before, Stage.RETIRED)
+        change.set_stage("toy", version, Stage.CHAMPION)
+
+
 @pytest.fixture
 def cycle(world: World) -> Cycle:
     """A model that is retrained on drift, nothing raised yet."""
@@ -133,13 +140,28 @@ def test_what_was_seen_of_a_version_that_is_champion_no_more_starts_nothing(cycl
     cycle.alert("b")
     cycle.tick()
     cycle.end("a", "succeeded")
-    with cycle.store.change(Event("rollout.completed", "r", {}, "test", cycle.world.now_s)) as change:
-        change.set_stage("toy", 1, Stage.RETIRED)
-        change.set_stage("toy", 2, Stage.CHAMPION)
+    champion(cycle, 2, before=1)
+    cycle.alert("c")
     cycle.tick(1000)
-    assert cycle.trigger("b").state == "refused"
+    assert (cycle.trigger("b").state, cycle.trigger("b").guard) == ("pending", "champion")
     assert cycle.trigger("b").reason == "alert b is about v1, and v2 is champion now"
+    cycle.alert("b", state="resolved")
+    cycle.tick()
+    assert cycle.trigger("b").state == "refused"
     assert cycle.jobs.started == [job("a")]
+    assert {t.id for t in cycle.store.triggers("toy")} == {"a-retrain", "b-retrain"}
+
+
+def test_what_was_seen_of_the_champion_before_counts_when_it_is_champion_again(cycle: Cycle) -> None:
+    cycle.alert("a")
+    cycle.tick()
+    cycle.end("a", "failed")
+    champion(cycle, 2, before=1)
+    cycle.tick(1000)
+    assert cycle.jobs.started == [job("a")]
+    champion(cycle, 1, before=2)
+    cycle.tick(1000)
+    assert len(cycle.jobs.started) == 2
 
 
 def test_a_cause_that_has_gone_while_it_waited_starts_nothing(cycle: Cycle) -> None:

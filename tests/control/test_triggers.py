@@ -60,8 +60,19 @@ class Scene:
         self.retraining.tick(self.spec)
 
     def alert(self, name: str, kind: str, *features: str, state: Any = "open", severity: str = "critical") -> None:
+        champion = self.store.champion("toy")
         record = AlertRecord(
-            name, "toy", 1, kind, severity, f"{kind} in it", features, {}, state, self.now_s, self.now_s
+            name,
+            "toy",
+            1 if champion is None else champion.version,
+            kind,
+            severity,
+            f"{kind} in it",
+            features,
+            {},
+            state,
+            self.now_s,
+            self.now_s,
         )
         with self.store.change(Event("alert.test", name, {}, "test", self.now_s)) as change:
             change.put_alert(record)

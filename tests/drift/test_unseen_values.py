@@ -45,6 +45,7 @@ def test_of_very_many_the_frequent_ones_and_about_their_number_are_known_in_litt
     assert merged.distinct("plan") == pytest.approx(20_002, rel=0.1)
     assert len(merged.to_bytes()) < 5_000
     assert merged.told("plan").startswith("'Pro+' (")
+    assert of({f"user-{i}": 1 for i in range(5_000)}).told("plan").endswith(" values, none of them frequent")
 
 
 def test_a_long_value_is_cut_and_half_a_character_does_no_harm() -> None:
@@ -58,7 +59,8 @@ def test_features_are_bounded() -> None:
         values.note(f"f{number}", {"a": 1})
         others.note(f"g{number}", {"a": 1})
     values.merge(others)
-    assert len(values.to_json()) == 200
+    assert len(values.to_json(most=1000)) == 200
+    assert len(values.to_json()) == 50
 
 
 def test_nothing_is_nothing() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlops_ray.control.overview import drift_text
 from mlops_ray.drift import Column, Profile, UnseenValues, build_reference, fold
 from mlops_ray.model import InputColumn, Signature
 from mlops_ray.monitor.drift_judge import DriftJudge
@@ -154,6 +155,9 @@ def test_categories_that_nobody_knew_are_named(watch: Watch) -> None:
         judge.judge(panes, watch.now_s)
     (alert,) = watch.store.alerts("toy", state="open")
     assert (alert.kind, alert.features) == ("data_quality", ("plan",))
-    assert "are none of the 2 known categories: 'Pro+' (" in alert.message
-    assert "'gold' (1)" in alert.message
+    assert alert.message.endswith("are none of the 2 known categories"), "the audit chain has no values of users"
+    (problem,) = alert.evidence["problems"]
+    assert problem["values"].startswith("'Pro+' (")
+    assert "'gold' (1)" in problem["values"]
+    assert "known categories: 'Pro+' (" in drift_text({"model": "toy", **judge.status(), "version": 1})
     assert judge.status()["unseen"]["plan"]["distinct"] == 2
