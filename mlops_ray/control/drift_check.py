@@ -1,21 +1,24 @@
 """Whether rows that lie in files are like those a version was trained on: the judgement of served traffic, offline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import ray.data
+from ray.exceptions import RayError
 
 from mlops_ray.control.model_checks import chosen_version
 from mlops_ray.control.operations import stored_spec
 from mlops_ray.control.overview import drift_text
 from mlops_ray.data import DatasetTable, read_version, split_reference
 from mlops_ray.data.ray_data import quiet
-from mlops_ray.drift import DriftReport, QualityProblem, check_quality, judge
+from mlops_ray.drift import DriftReport, Profile, QualityProblem, ReferenceProfile, check_quality, judge
 from mlops_ray.errors import MlopsRayError, SourceError, SpecError
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.offline_drift import offline_reference, profile_of
-from mlops_ray.monitor.reference import load_watched
+from mlops_ray.monitor.reference import Watched, load_watched
+from mlops_ray.monitor.yardstick import PREDICTION
 from mlops_ray.spec import Workspace
 from mlops_ray.store import Store
 from mlops_ray.verdict import Verdict
@@ -81,26 +84,60 @@ def check_drift(store: Store, workspace: Workspace, model: str, data: str, *, ve
         raise SpecError("check drift: pictures in files are not judged; the traffic of their model is")
     rows = _rows(data, workspace)
     reference = offline_reference(watched.reference, rows)
-    profile = profile_of(reference, rows)
-    wanted = None if monitor.features is None else [*watched.columns_of(monitor.features)]
+    profile = _profile(reference, rows, data)
+    wanted = _features(watched, monitor.features)
     problems = check_quality(reference, profile, monitor.quality, features=wanted) if monitor.quality.enabled else ()
     broken = frozenset(problem.feature for problem in problems)
-    least = monitor.window.min_rows
-    report = judge(reference, profile, monitor.thresholds, min_rows=least, features=wanted, broken=broken)
+    report = judge(
+        reference,
+        profile,
+        monitor.thresholds,
+        min_rows=monitor.window.min_rows,
+        features=[feature.name for feature in reference.features if feature.name in (*wanted, PREDICTION)],
+        broken=broken | {PREDICTION} if broken else broken,
+    )
     return DriftCheck(model, record.version, data, report, problems)
+
+
+def _features(watched: Watched, wanted: Sequence[str] | None) -> list[str]:
+    if wanted is not None:
+        return watched.columns_of(wanted)
+    return [feature.name for feature in watched.reference.features if feature.name != PREDICTION]
+
+
+def _profile(reference: ReferenceProfile, rows: ray.data.Dataset, data: str) -> Profile:
+    try:
+        return profile_of(reference, rows)
+    except RayError as error:  # a file is damaged, lacks a column that the first one has, or holds another type
+        # Ray's message is a traceback; what went wrong first stands at the end of its first part.
+        first, _, _ = str(error).partition("\n\nThe above exception")
+        why = first.strip().splitlines()[-1].strip()
+        raise SourceError(f"{data}: cannot be read as rows of the model: {why}") from error
 
 
 def _rows(data: str, workspace: Workspace) -> ray.data.Dataset:
     with quiet():
-        if "@" in data and "://" not in data:
+        if "@" in data and "/" not in data:
             table, wanted = split_reference(data)
             return read_version(workspace, DatasetTable.named(table, workspace).resolve(wanted))
-        folder, _, name = data.rstrip("/").rpartition("/")
         try:
-            lake = Lake(folder or ("/" if data.startswith("/") else "."))
-            rows = ray.data.read_parquet(f"{lake.root}/{name}", filesystem=lake.filesystem)
+            folder, name = _split(data.rstrip("/"))
+            lake = Lake(folder)
+            rows = ray.data.read_parquet(f"{lake.root}/{name}".rstrip("/"), filesystem=lake.filesystem)
             rows.schema()
-        except (MlopsRayError, pa.ArrowException, OSError, ValueError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SourceError(f"{data}: expected Parquet that can be read, found: {first}") from None
+        except (MlopsRayError, RayError, pa.ArrowException, OSError, ValueError) as error:
+            raise SourceError(f"{data}: expected Parquet that can be read, found: {_first_line(error)}") from None
         return rows
+
+
+def _split(data: str) -> tuple[str, str]:
+    """A folder or prefix, and a name in it."""
+    scheme, separator, path = data.rpartition("://")
+    folder, slash, name = path.rpartition("/")
+    if separator:
+        return (f"{scheme}://{folder}", name) if slash else (data, "")
+    return folder or slash or ".", name
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

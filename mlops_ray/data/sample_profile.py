@@ -33,8 +33,11 @@ def profiled(columns: Iterable[Column], rows: pa.Table) -> list[ProfileColumn]:
     return found
 
 
-def sample_matrix(columns: Sequence[ProfileColumn], rows: pa.Table) -> npt.NDArray[np.float64]:
-    """(n, d) float64: numbers, codes of categories with `len(categories)` for an unseen one, NaN for null."""
+def sample_matrix(
+    columns: Sequence[ProfileColumn], rows: pa.Table, *, largest: float = _LARGEST
+) -> npt.NDArray[np.float64]:
+    """(n, d) float64: numbers, cut at `largest`, codes of categories with `len(categories)` for an unseen one, NaN for
+    null."""
     matrix = np.empty((rows.num_rows, len(columns)))
     for place, column in enumerate(columns):
         values = rows[column.name].combine_chunks()
@@ -43,7 +46,7 @@ def sample_matrix(columns: Sequence[ProfileColumn], rows: pa.Table) -> npt.NDArr
             codes = pc.fill_null(pc.index_in(values.cast(pa.string()), known), len(column.categories))
             values = pc.if_else(values.is_valid(), codes, pa.scalar(None, pa.int32()))
         numbers = pc.fill_null(values.cast(pa.float64(), safe=False), float("nan"))
-        matrix[:, place] = np.clip(numbers.to_numpy(zero_copy_only=False), -_LARGEST, _LARGEST)
+        matrix[:, place] = np.clip(numbers.to_numpy(zero_copy_only=False), -largest, largest)
     return matrix
 
 

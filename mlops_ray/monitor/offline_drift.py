@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray.data
 
@@ -72,5 +73,5 @@ class _Fold:
         self._columns = [Column(f.name, f.kind, f.categories) for f in reference.features]
 
     def __call__(self, table: pa.Table) -> dict[str, Any]:
-        matrix = sample_matrix(self._columns, table)
+        matrix = sample_matrix(self._columns, table, largest=np.inf)
         return {"profile": [fold(self._reference, matrix).to_bytes()]}

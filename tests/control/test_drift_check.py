@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_ray.control.drift_check import DriftCheck, check_drift
+from mlops_ray.control.drift_check import DriftCheck, _split, check_drift
 from mlops_ray.errors import NotFoundError, SchemaError, SourceError
 from mlops_ray.spec import Workspace
 from mlops_ray.verdict import Verdict
@@ -61,6 +61,27 @@ def test_a_broken_column_fails_and_is_no_drift(watch: Watch, tmp_path: Path) -> 
     assert "BROKEN a: " in found.text()
 
 
+def test_infinite_values_are_broken_as_they_are_in_traffic(watch: Watch, tmp_path: Path) -> None:
+    matrix = rows_of(600, seed=3)
+    matrix[:120, 0] = np.inf
+    pq.write_table(pa.table({"a": matrix[:, 0], "b": matrix[:, 1], "prediction": [0.5] * 600}), tmp_path / "x.parquet")
+    found = check(watch, str(tmp_path / "x.parquet"))
+    assert [(problem.feature, problem.breakage) for problem in found.problems] == [("a", "infinite")]
+    assert found.report.drifted == (), "answers are not judged where a column is broken"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"), [("/x.parquet", ("/", "x.parquet")), ("x", (".", "x")), ("a@b/x", ("a@b", "x"))]
+)
+def test_paths(data: str, expected: tuple[str, str]) -> None:
+    assert _split(data) == expected
+
+
+def test_prefixes() -> None:
+    assert _split("s3://bucket") == ("s3://bucket", "")
+    assert _split("s3://bucket/x.parquet") == ("s3://bucket", "x.parquet")
+
+
 def test_too_few_rows_say_nothing(watch: Watch, tmp_path: Path) -> None:
     assert check(watch, write(tmp_path / "rows", 20, files=2)).verdict is Verdict.INCONCLUSIVE
 
@@ -74,6 +95,13 @@ def test_what_cannot_be_read_is_named(watch: Watch, tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1.0]}), tmp_path / "less.parquet")
     with pytest.raises(SchemaError, match="'b' is missing"):
         check(watch, str(tmp_path / "less.parquet"))
+    pq.write_table(pa.table({"a": ["one"] * 200, "b": [1.0] * 200}), tmp_path / "texts.parquet")
+    with pytest.raises(SourceError, match=r"cannot be read as rows of the model: .*Failed to parse string: .one"):
+        check(watch, str(tmp_path / "texts.parquet"))
+    folder = write(tmp_path / "rows", 200)
+    (tmp_path / "rows" / "2.parquet").write_bytes(b"PAR1 and then nothing PAR1")
+    with pytest.raises(SourceError, match="rows: "):
+        check(watch, folder)
     with pytest.raises(NotFoundError):
         check(watch, str(tmp_path / "less.parquet"), version=7)
     with pytest.raises(NotFoundError, match="no model 'other'"):
