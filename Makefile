@@ -44,8 +44,8 @@ bench-data: setup $(GREAT_EXPECTATIONS)/.setup-done
 	$(BIN)/python -m benchmarks.data --output benchmarks/results/data.json
 
 bench-drift: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --parts speed accuracy wide --output benchmarks/results/drift.json
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.drift --parts alarms detection --months 12 --sliding-months 1 --output benchmarks/results/drift_alarms.json
+	$(BIN)/python -m benchmarks.drift --parts speed accuracy wide --wide-rows 3000000 --output benchmarks/results/drift.json
+	$(BIN)/python -m benchmarks.drift --parts alarms detection --months 12 --sliding-months 1 --output benchmarks/results/drift_alarms.json
 
 bench-sweep: setup
 	$(BIN)/python -m benchmarks.sweep --output benchmarks/results/sweep.json
@@ -55,6 +55,7 @@ bench-images: setup
 
 bench-electricity: setup
 	$(BIN)/python -m benchmarks.electricity --output benchmarks/results/electricity.json --picture benchmarks/results/electricity.png
+	$(BIN)/python -m benchmarks.electricity_served --output benchmarks/results/electricity_served.json
 
 bench-setup: $(BENCH)/.setup-done $(GREAT_EXPECTATIONS)/.setup-done
 

@@ -8,26 +8,31 @@
 - wide: a file's worth of rows of many columns that are made as they are read, on Ray Data (`benchmarks.drift_wide`);
   3,000,000 rows of 1,000 columns with --wide-rows 3000000 --wide-columns 1000.
 
-What capturing costs a replica is measured by `benchmarks.serving`: `capture_on_over_off`. `make bench-drift` sets
-OMP_NUM_THREADS=1.
+What capturing costs a replica is measured by `benchmarks.serving`: `capture_on_over_off`. Each library has one thread.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 # `python benchmarks/drift.py` is as good as `python -m benchmarks.drift`.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = str(Path(__file__).resolve().parents[1])
+sys.path.insert(0, ROOT)
+if __name__ == "__main__":
+    # Read by numpy when it is imported, and by the workers of the part `wide`.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
 
-from benchmarks.drift_alarms import detected_share, measure_alarms
-from benchmarks.drift_speed import Samples, distance_errors, measure_speed
-from benchmarks.drift_wide import measure_wide
-from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.drift_alarms import detected_share, measure_alarms  # noqa: E402
+from benchmarks.drift_speed import Samples, distance_errors, measure_speed  # noqa: E402
+from benchmarks.drift_wide import measure_wide  # noqa: E402
+from benchmarks.machine import describe_machine, describe_versions  # noqa: E402
 
 __all__ = ["PARTS", "main", "parse"]
 
@@ -63,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += found[0]
         ratios |= found[1]
         print(f"{part}: {json.dumps(found[1])}", flush=True)
+    ratios |= _extrapolated(rows)
     result = {
         "benchmark": "drift",
         "machine": machine,
@@ -110,6 +116,20 @@ def _per_month(found: Sequence[Any]) -> float:
 def _detection(options: argparse.Namespace) -> Found:
     share = detected_share(runs=options.runs, seed=1)
     return [{"part": "detection", "runs": options.runs, "share": share}], {"detect_025sd_share": round(share, 4)}
+
+
+def _extrapolated(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Evidently's CPU seconds for as many values as the wide table has, over the engine's: two cores for its time.
+
+    By its seconds for a value of the part `speed`: it would have to hold both tables in memory.
+    """
+    evidently = [row["median_s"] / row["amount"] for row in rows if row.get("system") == "Evidently"]
+    wide = [row for row in rows if row["part"] == "wide"]
+    if not evidently or not wide:
+        return {}
+    most = max(wide, key=lambda row: int(row["cores"]))
+    seconds = evidently[0] * most["rows"] * most["columns"]
+    return {"evidently_over_wide_cpu_time_extrapolated": round(seconds / (most["wall_s"] * most["cores"]), 1)}
 
 
 def _wide(options: argparse.Namespace) -> Found:

@@ -179,7 +179,7 @@ class ServedStream:
             time.sleep(0.2)
         if (seconds := time.monotonic() - began_s) > 1.0:
             self._still_s.append(seconds)
-            done = self._triggers()[-1]
+            done = [t for t in self._triggers() if t.submission_id is not None][-1]
             self.progress(f"row {row}: {done.cause}: {done.state}; stood still {seconds:.1f} s")
 
     def _under_way(self, row: int) -> bool:

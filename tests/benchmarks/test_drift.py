@@ -1,10 +1,13 @@
 """What the benchmark of drift measures with: exact distances, and counts drawn as rows would be folded."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import chisquare, ks_2samp, wasserstein_distance
 
+from benchmarks.drift import main
 from benchmarks.drift_alarms import measure_alarms
 from benchmarks.drift_rules import Exact
 from benchmarks.drift_speed import Samples, distance_errors, measure_speed
@@ -57,3 +60,11 @@ def test_distances_and_ratios_come_out_of_a_small_table() -> None:
     assert max(errors.values()) < 0.02
     measured = measure_speed(rows=2000, columns=10, rounds=1, evidently=False)
     assert set(measured.ratios) == {"scipy_over_engine_time", "fold_million_values_per_s"}
+
+
+def test_the_last_line_is_one_json_object_with_its_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--rows", "2000", "--columns", "5", "--rounds", "1", "--without-evidently", "--runs", "5"]
+    main(["--json", "--parts", "speed", "accuracy", "detection", *small])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    expected = {"scipy_over_engine_time", "fold_million_values_per_s", "max_distance_error", "detect_025sd_share"}
+    assert set(result["ratios"]) == expected
