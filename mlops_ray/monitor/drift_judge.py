@@ -47,7 +47,7 @@ class DriftJudge:
         known = self._open_on("data_quality")
         self._quality = QualityJudge(spec.monitor, watched.reference, open_on=known, now_s=now_s)
         self._unseen = RecentUnseen(size_s=spec.monitor.window.size_s)
-        self._recent = UnseenValues()
+        self._unknown = UnseenValues()
         self._persistence = self._persistence_after_restart()
         season, size_s = watched.reference.season, spec.monitor.window.size_s
         span_s = size_s if season is None else max(size_s, season.period_s)
@@ -100,7 +100,7 @@ class DriftJudge:
             "alerted_features": sorted(self._persistence.raised - {_TOGETHER}),
             "broken_features": sorted(self._quality.raised),
             "quality": [problem.to_json() for problem in self._problems],
-            "unseen": self._recent.to_json(),
+            "unseen": self._unknown.to_json(),
             "multivariate": self._together.to_json() if self._together is not None else None,
         }
 
@@ -112,7 +112,7 @@ class DriftJudge:
 
     def _judge_quality(self, panes: Panes, now_s: float, features: list[str]) -> None:
         profile, size_s, problems = self._quality.judge(panes, now_s, features)
-        self._recent = self._unseen.window(now_s)
+        self._unknown = self._unseen.window(now_s)
         self._problems = tuple(self._named(problem) for problem in problems)
         if profile.rows >= self._spec.monitor.quality.min_rows:
             raised = self._quality.raised
@@ -123,7 +123,7 @@ class DriftJudge:
 
     def _named(self, problem: QualityProblem) -> QualityProblem:
         """With the values, where they are ones that nobody knew. The message goes into the audit chain: they do not."""
-        return replace(problem, values=self._recent.told(problem.feature)) if problem.breakage == "unseen" else problem
+        return replace(problem, values=self._unknown.told(problem.feature)) if problem.breakage == "unseen" else problem
 
     def _judge_together(self, now_s: float, *, broken: bool) -> None:
         asked, reference = self._spec.monitor.multivariate, self._watched.reference
