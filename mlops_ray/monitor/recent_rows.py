@@ -56,7 +56,9 @@ class RecentRows:
         if not self._tables:
             return SampleRows(pa.table({name: [] for name in _FACTS}), {}, classes, most)
         names = [n for n in self._tables[-1].column_names if all(n in table.column_names for table in self._tables)]
-        table = pa.concat_tables([table.select(names) for table in self._tables])
+        table = pa.concat_tables([table.select(names) for table in self._tables]).combine_chunks()
+        if all(known.column_names == names for known in self._tables):
+            self._tables = deque([table])  # many small ones are slow
         table = table.filter(pc.field("time_s") >= since_s).sort_by([("time_s", "descending")])
         return SampleRows(table, self._values(table), classes, most)
 
