@@ -10,7 +10,7 @@ Judges write, next to whatever else they know:
     problems    [{"message"}]: broken columns
     fairness    [{"message"}]: limits that are broken
     slices      [{"conditions": [text], "rows", "error", "excess", ...}]: where answers are wrong more often
-    samples     [{column: value}]: records of the window
+    samples     [{column: value}]: records of the window, columns of what they are and features
 
 Whatever does not have this form is left out: an alert is told all the same.
 """
@@ -27,6 +27,7 @@ from mlops_ray.alerting.moment import moment
 __all__ = ["Effect", "Histogram", "effects", "facts", "histograms", "interval", "notes", "samples"]
 
 _LIMIT = "_threshold"
+_FIRST = ("request_id", "row", "time", "answer", "confidence", "label")
 _IN_WORDS = ("problems", "fairness")
 _TIMES = ("from_s", "to_s", "since_s", "until_s")
 _LAST_S = 253_402_300_800.0  # a time after it has no date
@@ -78,9 +79,14 @@ def notes(alert: Alert, most: int) -> list[str]:
 
 
 def samples(alert: Alert) -> list[dict[str, str]]:
-    """Sample records as text, with their first columns."""
+    """Sample records as text, with their first columns: what they are, then the features that the alert is about.
+
+    The store does not keep the order of columns.
+    """
+    about = [effect.name for effect in effects(alert, _MOST_COLUMNS)]
+    order = {name: place for place, name in reversed(list(enumerate((*_FIRST, *alert.features, *about))))}
     rows = _mappings(alert.evidence.get("samples"))
-    return [{str(k): _text(v) for k, v in list(row.items())[:_MOST_COLUMNS]} for row in rows]
+    return [{str(k): _text(row[k]) for k in _sorted(row, order)[:_MOST_COLUMNS]} for row in rows]
 
 
 def facts(alert: Alert) -> dict[str, str]:
@@ -91,6 +97,10 @@ def facts(alert: Alert) -> dict[str, str]:
         if isinstance(value, str | int | float) and not isinstance(value, bool)
     )
     return dict(list(plain.items())[:_MOST_FACTS])
+
+
+def _sorted(row: Mapping[str, Any], order: Mapping[str, int]) -> list[str]:
+    return sorted(row, key=lambda name: order.get(name, len(order)))
 
 
 def _fact(name: str, value: str | float) -> tuple[str, str]:
