@@ -113,7 +113,7 @@ def hashed(handover: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(handover: dict[str, Any]) -> list[dict[str, Any]]:
-    return handover["records"].to_pylist()  # type: ignore[no-any-return]
+    return handover["records"].to_pylist()
 
 
 def test_a_hashed_feature_is_never_in_a_sample(make: Make) -> None:
