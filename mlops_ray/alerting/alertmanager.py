@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops_ray.alerting.alert import Alert, Message
-from mlops_ray.alerting.evidence import effects
+from mlops_ray.alerting.evidence import effects, notes
 from mlops_ray.alerting.post import host_of, post
 from mlops_ray.alerting.words import action, commands, effect_line
 
@@ -53,13 +53,13 @@ def alertmanager_alerts(message: Message, *, lasts_s: float) -> list[dict[str, A
 
 
 def _alert(alert: Alert, severity: str, ends_s: float, most: int) -> dict[str, Any]:
-    features = [effect_line(effect) for effect in effects(alert, most)] or list(alert.features)
+    found = [effect_line(effect) for effect in effects(alert, most)] + notes(alert, most)
     version = {} if alert.version is None else {"version": str(alert.version)}
     return {
         "labels": {"alertname": f"mlops_ray_{alert.kind}", "model": alert.model, "severity": severity, **version},
         "annotations": {
             "summary": alert.message,
-            "description": "; ".join(features),
+            "description": "; ".join(found or alert.features),
             "action": action(alert),
             "commands": "\n".join(commands(alert)),
             "id": alert.id,

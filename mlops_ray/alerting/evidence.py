@@ -1,4 +1,5 @@
-"""What an alert's evidence shows a person: features with distance and threshold, histograms, sample records, facts.
+"""What an alert's evidence shows a person: features with distance and threshold, what was found in words, histograms,
+sample records, facts.
 
 Judges write, next to whatever else they know:
 
@@ -6,7 +7,10 @@ Judges write, next to whatever else they know:
                 or [{"name", "measure", "value", "threshold"}]
     histograms  [{"feature", "edges" or "categories", "reference": [share], "window": [share]}]; edges are one more than
                 shares, or one fewer where the outer bins are open
-    samples     [{column: value}]: records of the window
+    problems    [{"message"}]: broken columns
+    fairness    [{"message"}]: limits that are broken
+    slices      [{"conditions": [text], "rows", "error", "excess", ...}]: where answers are wrong more often
+    samples     [{column: value}]: records of the window, columns of what they are and features
 
 Whatever does not have this form is left out: an alert is told all the same.
 """
@@ -18,12 +22,19 @@ from itertools import pairwise
 from typing import Any
 
 from mlops_ray.alerting.alert import Alert
+from mlops_ray.alerting.moment import moment
 
-__all__ = ["Effect", "Histogram", "effects", "facts", "histograms", "interval", "samples"]
+__all__ = ["Effect", "Histogram", "effects", "facts", "histograms", "interval", "notes", "samples"]
 
 _LIMIT = "_threshold"
+_FIRST = ("request_id", "row", "time", "answer", "confidence", "label")
+_IN_WORDS = ("problems", "fairness")
+_TIMES = ("from_s", "to_s", "since_s", "until_s")
+_LAST_S = 253_402_300_800.0  # a time after it has no date
 _MOST_FACTS = 12
 _MOST_COLUMNS = 12
+_MOST_TEXT = 80
+_MOST_NOTE = 300
 
 
 @dataclass(frozen=True)
@@ -60,20 +71,58 @@ def histograms(alert: Alert, most: int) -> list[Histogram]:
     return found[:most]
 
 
+def notes(alert: Alert, most: int) -> list[str]:
+    """What was found, in words: broken columns, broken limits and the worst slices, at most so many of each."""
+    said = [[_said(entry) for entry in _mappings(alert.evidence.get(name))] for name in _IN_WORDS]
+    said.append([_slice(entry) for entry in _mappings(alert.evidence.get("slices"))])
+    return [text for texts in said for text in [text for text in texts if text][:most]]
+
+
 def samples(alert: Alert) -> list[dict[str, str]]:
-    """Sample records as text, with their first columns."""
+    """Sample records as text, with their first columns: what they are, then the features that the alert is about.
+
+    The store does not keep the order of columns.
+    """
+    about = [effect.name for effect in effects(alert, _MOST_COLUMNS)]
+    order = {name: place for place, name in reversed(list(enumerate((*_FIRST, *alert.features, *about))))}
     rows = _mappings(alert.evidence.get("samples"))
-    return [{str(k): _text(v) for k, v in list(row.items())[:_MOST_COLUMNS]} for row in rows]
+    return [{str(k): _text(row[k]) for k in _sorted(row, order)[:_MOST_COLUMNS]} for row in rows]
 
 
 def facts(alert: Alert) -> dict[str, str]:
     """Everything else that is one value: "rows", "metric", "value"."""
-    plain = {
-        str(name): _text(value)
+    plain = dict(
+        _fact(str(name), value)
         for name, value in alert.evidence.items()
         if isinstance(value, str | int | float) and not isinstance(value, bool)
-    }
+    )
     return dict(list(plain.items())[:_MOST_FACTS])
+
+
+def _sorted(row: Mapping[str, Any], order: Mapping[str, int]) -> list[str]:
+    return sorted(row, key=lambda name: order.get(name, len(order)))
+
+
+def _fact(name: str, value: str | float) -> tuple[str, str]:
+    """Times as people read them."""
+    if name in _TIMES and isinstance(value, int | float) and 0 < value < _LAST_S:
+        return name.removesuffix("_s"), moment(value)
+    return name, _text(value)
+
+
+def _said(entry: Mapping[str, Any]) -> str:
+    message = entry.get("message")
+    return _cut(message, _MOST_NOTE) if isinstance(message, str) else ""
+
+
+def _slice(entry: Mapping[str, Any]) -> str:
+    conditions, rows = entry.get("conditions"), entry.get("rows")
+    error, excess = entry.get("error"), entry.get("excess")
+    if not isinstance(conditions, list | tuple) or not conditions or not all(map(_number, (rows, error, excess))):
+        return ""
+    where = " and ".join(str(condition) for condition in conditions)
+    found = f"worse where {where}: {error:.1%} wrong of {rows} rows, {excess:.1%} more than elsewhere"
+    return _cut(found, _MOST_NOTE)
 
 
 def _effect(entry: Mapping[str, Any]) -> Effect | None:
@@ -145,5 +194,10 @@ def _number(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    if value is None:
+        return "missing"
+    return _cut(f"{value:.6g}" if isinstance(value, float) else str(value), _MOST_TEXT)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

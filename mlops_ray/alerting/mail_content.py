@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from mlops_ray.alerting.alert import Alert, Message
-from mlops_ray.alerting.evidence import Effect, effects, facts, histograms, samples
+from mlops_ray.alerting.evidence import Effect, effects, facts, histograms, notes, samples
 from mlops_ray.alerting.picture import picture
 from mlops_ray.alerting.words import action, bars, commands, effect_line, headline, moment
 
@@ -73,7 +73,8 @@ def _about(alert: Alert) -> dict[str, str]:
 def _text(alert: Alert, most: int) -> str:
     parts = [headline(alert), _pairs(_about(alert))]
     if alert.event != "resolved":
-        parts += ["\n".join(effect_line(effect) for effect in effects(alert, most)), _pairs(facts(alert))]
+        parts += ["\n".join(effect_line(effect) for effect in effects(alert, most))]
+        parts += ["\n".join(notes(alert, most)), _pairs(facts(alert))]
         parts += [f"{h.feature}: reference, window\n" + "\n".join(bars(h)) for h in histograms(alert, most)]
         rows = samples(alert)
         parts.append("\n".join(["Sample records:", *map(_row, rows)]) if rows else "")
@@ -108,6 +109,7 @@ def _evidence(alert: Alert, most: int, pictures: Sequence[Picture]) -> list[str]
         for p in pictures
     ]
     parts = [_table(("feature", "distance", "value", "alarm from"), map(_cells, found))] if found else []
+    parts += [f"<p>{'<br>'.join(map(escape, said))}</p>"] if (said := notes(alert, most)) else []
     parts += [_table((), known.items())] if known else []
     parts += shown
     if rows:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from mlops_ray.alerting.alert import Alert, Message
-from mlops_ray.alerting.evidence import effects, facts, histograms, samples
+from mlops_ray.alerting.evidence import effects, facts, histograms, notes, samples
 from mlops_ray.alerting.post import host_of, post, resolved
 from mlops_ray.alerting.words import action, bars, commands, effect_line, moment
 from mlops_ray.errors import AlertError
@@ -70,6 +70,7 @@ def pagerduty_event(alert: Alert, routing_key: str, most: int) -> dict[str, Any]
 def _details(alert: Alert, most: int) -> dict[str, Any]:
     details = {
         "features": [effect_line(effect) for effect in effects(alert, most)] or list(alert.features),
+        "findings": notes(alert, most),
         "facts": facts(alert),
         "suggested_action": action(alert),
         "commands": commands(alert),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mlops_ray.alerting.alert import Alert, Message
-from mlops_ray.alerting.evidence import effects, facts, histograms, samples
+from mlops_ray.alerting.evidence import effects, facts, histograms, notes, samples
 from mlops_ray.alerting.post import host_of, post
 from mlops_ray.alerting.words import action, bars, commands, effect_line, headline, moment, subject
 
@@ -58,6 +58,7 @@ def _attachment(alert: Alert, most: int) -> dict[str, Any]:
 
 def _details(alert: Alert, most: int) -> list[str]:
     found = [f"• {_escaped(effect_line(effect))}" for effect in effects(alert, most)]
+    found += [f"• {_escaped(note)}" for note in notes(alert, most)]
     known = [f"{name} {value}" for name, value in facts(alert).items()]
     pictures = [
         f"{h.feature} (reference, window)\n" + "\n".join(bars(h)) for h in histograms(alert, min(most, _MOST_PICTURES))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mlops_ray.alerting.alert import Alert, Message
-from mlops_ray.alerting.evidence import effects
+from mlops_ray.alerting.evidence import effects, notes
 from mlops_ray.alerting.post import host_of, post
 from mlops_ray.alerting.words import action, commands, subject
 
@@ -48,6 +48,7 @@ def webhook_body(message: Message) -> dict[str, Any]:
 def _alert(alert: Alert, most: int) -> dict[str, Any]:
     return alert.to_json() | {
         "top_features": [vars(effect) for effect in effects(alert, most)],
+        "findings": notes(alert, most),
         "suggested_action": action(alert),
         "commands": commands(alert),
     }

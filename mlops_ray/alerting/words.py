@@ -1,11 +1,11 @@
 """What is said about an alert in every message: title, what to do, how to look further, bars made of letters."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from mlops_ray.alerting.alert import Alert, Message
 from mlops_ray.alerting.evidence import Effect, Histogram, interval
+from mlops_ray.alerting.moment import moment
 
 __all__ = ["action", "bars", "commands", "effect_line", "headline", "moment", "subject"]
 
@@ -64,15 +64,6 @@ def commands(alert: Alert) -> list[str]:
         "mlops-ray status" if alert.kind == "operational" else f"mlops-ray drift {alert.model}",
         f"mlops-ray alerts silence {alert.model} --kind {alert.kind} --for 2h --reason '...'",
     ]
-
-
-def moment(at_s: float) -> str:
-    """A time for people.
-
-    >>> moment(1_700_000_000.5)
-    '2023-11-14 22:13:20 UTC'
-    """
-    return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def effect_line(effect: Effect) -> str:

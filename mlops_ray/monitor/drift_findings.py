@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from mlops_ray.drift import DomainCheck, DriftReport, FeatureDrift, Profile, QualityProblem, ReferenceProfile, histogram
 from mlops_ray.monitor.finding import Finding
+from mlops_ray.monitor.sample_rows import Floats, SampleRows, broken, grown
 from mlops_ray.monitor.yardstick import PREDICTION
 from mlops_ray.spec import Thresholds
 
@@ -25,11 +26,28 @@ class Seen:
     profile: Profile
     from_s: float
     to_s: float
+    recent: SampleRows | None = None
+    """Of the newest rows; None where people must see none."""
 
-    def evidence(self, features: Sequence[str]) -> dict[str, Any]:
-        """Rows, time, and the shares of the first features in the reference and the window."""
+    def evidence(self, features: Sequence[str], weights: Sequence[Floats]) -> dict[str, Any]:
+        """Rows, time, the shares of the first features in the reference and the window, and the rows of most weight."""
         pictures = [histogram(self.reference, self.profile, name) for name in features[:_PICTURES]]
-        return {"rows": self.profile.rows, "from_s": self.from_s, "to_s": self.to_s, "histograms": pictures}
+        found = {"rows": self.profile.rows, "from_s": self.from_s, "to_s": self.to_s, "histograms": pictures}
+        return found if self.recent is None else {**found, "samples": self.recent.told(features, weights)}
+
+    def broken(self, problems: Sequence[QualityProblem]) -> list[Floats]:
+        """For each broken column whose values people may see, which of the newest rows are broken."""
+        values = {} if self.recent is None else self.recent.values
+        known = {feature.name: feature for feature in self.reference.features}
+        return [broken(p, known[p.feature], values[p.feature]) for p in problems if p.feature in values]
+
+    def grown(self, features: Sequence[str]) -> list[Floats]:
+        """For each feature whose values people may see, how much more usual than before each newest row's value is."""
+        values = {} if self.recent is None else self.recent.values
+        places = {feature.name: (feature, place) for place, feature in enumerate(self.reference.features)}
+        return [
+            grown(places[name][0], self.profile, places[name][1], values[name]) for name in features if name in values
+        ]
 
 
 def quality_finding(seen: Seen, problems: Sequence[QualityProblem], raised: Collection[str]) -> Finding | None:
@@ -43,7 +61,7 @@ def quality_finding(seen: Seen, problems: Sequence[QualityProblem], raised: Coll
         or f"{', '.join(names)}: no more, but broken rows are still in the window"
     )
     more = f"; and {len(now) - _NAMED} more" if len(now) > _NAMED else ""
-    evidence = seen.evidence(names) | {"problems": [problem.to_json() for problem in now]}
+    evidence = seen.evidence(names, seen.broken(now)) | {"problems": [problem.to_json() for problem in now]}
     message = (
         f"{len(names)} broken column{'s' if len(names) > 1 else ''} in what {seen.model} v{seen.version} is sent: "
     )
@@ -57,7 +75,8 @@ def drift_finding(
     features = [f for f in report.features if f.name != PREDICTION]
     drifted = sorted((f for f in features if f.name in raised), key=_weight)
     names = tuple(f.name for f in drifted)
-    evidence = seen.evidence(names) | {"features": [_numbers(f) for f in drifted], "thresholds": _limits(thresholds)}
+    evidence = seen.evidence(names, seen.grown(names))
+    evidence |= {"features": [_numbers(f) for f in drifted], "thresholds": _limits(thresholds)}
     if together is not None:
         evidence["multivariate"] = together.to_json()
     if not drifted:
@@ -79,7 +98,7 @@ def prediction_finding(seen: Seen, report: DriftReport, raised: Collection[str])
     if not found:
         return None
     message = f"answers of {seen.model} v{seen.version} drifted: {_described(found[0])}"
-    evidence = seen.evidence([PREDICTION]) | {"features": [_numbers(found[0])]}
+    evidence = seen.evidence([PREDICTION], seen.grown([PREDICTION])) | {"features": [_numbers(found[0])]}
     return Finding("prediction_drift", "warning", seen.version, message, (PREDICTION,), evidence)
 
 

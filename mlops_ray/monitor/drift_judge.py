@@ -13,9 +13,11 @@ from mlops_ray.monitor.drift_findings import Seen, drift_finding, prediction_fin
 from mlops_ray.monitor.finding import Finding, FindingKind
 from mlops_ray.monitor.panes import Panes
 from mlops_ray.monitor.quality_judge import QualityJudge
+from mlops_ray.monitor.recent_rows import RecentRows
 from mlops_ray.monitor.recent_unseen import RecentUnseen
 from mlops_ray.monitor.reference import Watched
 from mlops_ray.monitor.row_sample import RowSample
+from mlops_ray.monitor.sample_rows import hidden_by
 from mlops_ray.monitor.yardstick import PREDICTION
 from mlops_ray.records import not_kept
 from mlops_ray.spec import ModelSpec
@@ -46,6 +48,7 @@ class DriftJudge:
         self._together_s = -np.inf
         known = self._open_on("data_quality")
         self._quality = QualityJudge(spec.monitor, watched.reference, open_on=known, now_s=now_s)
+        self._recent = RecentRows(watched, hidden=hidden_by(spec))
         self._unseen = RecentUnseen(size_s=spec.monitor.window.size_s)
         self._unknown = UnseenValues()
         self._persistence = self._persistence_after_restart()
@@ -54,7 +57,9 @@ class DriftJudge:
         self._sample = RowSample(span_s=span_s, rows=spec.monitor.multivariate.rows, seed=watched.version)
 
     def sample(self, time_s: float, records: pa.Table) -> None:
-        """Keep a few of the rows that were served at about `time_s`."""
+        """Keep a few of the rows that were served at about `time_s`, and the newest ones for people to see."""
+        if self._spec.alerting.samples:
+            self._recent.add(records)
         wanted = self._spec.monitor.multivariate.enabled and self._watched.sample is not None
         if not wanted or not records.num_rows or not_kept(records.schema) & set(self._watched.signature.names):
             return
@@ -151,7 +156,9 @@ class DriftJudge:
 
     def _seen(self, profile: Any, now_s: float, size_s: float) -> Seen:
         model, version = self._spec.name, self._watched.version
-        return Seen(model, version, self._watched.reference, profile, now_s - size_s, now_s)
+        most, since_s = self._spec.alerting.samples, now_s - self._spec.monitor.window.size_s
+        recent = self._recent.rows(since_s, most) if most else None
+        return Seen(model, version, self._watched.reference, profile, now_s - size_s, now_s, recent)
 
     def _open_on(self, kind: FindingKind) -> tuple[str, ...]:
         alert = self._book.open_alert(kind, self._watched.version)

@@ -238,12 +238,12 @@ class ModelMonitor:
             # The versions of this window disagree on the type of a feature, so their records do not fit one table.
             _log.warning("model %s: its window begins empty, the records do not fit: %s", self._spec.name, error)
             return
+        drift.sample(now_s, served)
         missing = not_kept(served.schema) & set(watched.signature.names)
         if missing:
             _log.info("model %s: its window begins empty, %s is not in the records", self._spec.name, sorted(missing))
             return
         panes.add_rows(*watched.matrix_of(served))
-        drift.sample(now_s, served)
 
 
 def _sample_ratio(model: str, version: int, units: UnitTotals, check: RatioCheck) -> Finding:

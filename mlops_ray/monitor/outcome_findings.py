@@ -12,12 +12,14 @@ from mlops_ray.evaluation import drop_of
 from mlops_ray.monitor.finding import Finding, FindingKind
 from mlops_ray.monitor.outcome_report import OutcomeReport
 from mlops_ray.monitor.reference import Watched
+from mlops_ray.monitor.wrong_rows import features_of
 from mlops_ray.spec import Fairness, ModelSpec
 from mlops_ray.verdict import Verdict
 
 __all__ = ["AllClear", "Judgement", "concept_drift", "decay", "is_another", "label_drift", "unfairness"]
 
 _CLEAR_AT = 0.75  # of the distance that counts
+_EXCESS = "errors above those of other rows"
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def decay(spec: ModelSpec, watched: Watched, seen: OutcomeReport) -> Judgement:
     message = (
         f"{settings.metric} of {spec.name} v{performance.version} is {now:.4f} on {performance.rows} labelled rows, "
         f"{known:.4f} on the holdout; worse by more than {settings.max_drop:g} ({settings.level:.0%} interval "
-        f"{limits[0]:.4f} to {limits[1]:.4f})"
+        f"{limits[0]:.4f} to {limits[1]:.4f}){_worst(seen)}"
     )
-    evidence = {"since_s": seen.since_s, "until_s": seen.until_s, **_evidence(seen)}
+    evidence = {"since_s": seen.since_s, "until_s": seen.until_s, **_evidence(watched, seen)}
     return Finding("decay", "critical", performance.version, message, evidence=evidence)
 
 
@@ -75,10 +77,10 @@ def concept_drift(spec: ModelSpec, watched: Watched, seen: OutcomeReport, *, bas
     message = (
         f"errors of {spec.name} v{watched.version} became more frequent than {base:.3f}, the most that its holdout "
         f"lets expect: {stream.level} level since label {stream.since} of {stream.seen}; without drift this happens "
-        f"once in {run_length:,} labels or less often"
+        f"once in {run_length:,} labels or less often{_worst(seen)}"
     )
     severity: Literal["critical", "warning"] = "critical" if stream.level == "drift" else "warning"
-    evidence = {"base": base, "errors": stream.to_json(), **_evidence(seen)}
+    evidence = {"base": base, "errors": stream.to_json(), **_evidence(watched, seen)}
     return Finding("concept_drift", severity, watched.version, message, evidence=evidence)
 
 
@@ -133,6 +135,23 @@ def _within(limit: Fairness, value: float) -> bool:
     return value <= limit.max if limit.max is not None else value >= (limit.min or 0.0)
 
 
-def _evidence(seen: OutcomeReport) -> dict[str, object]:
-    """Of a performance, with the slices that are worst."""
-    return {**asdict(seen.performance), "slices": [asdict(found) for found in seen.slices]}
+def _worst(seen: OutcomeReport) -> str:
+    """Where answers are wrong most often, if anywhere."""
+    if not seen.slices:
+        return ""
+    first = seen.slices[0]
+    return f"; worst where {' and '.join(first.conditions)} ({first.error:.1%} wrong of {first.rows} rows)"
+
+
+def _evidence(watched: Watched, seen: OutcomeReport) -> dict[str, Any]:
+    """Of a performance, with the slices that are worst, their features, and rows that were answered wrong."""
+    evidence = {**asdict(seen.performance), "slices": [asdict(found) for found in seen.slices]}
+    features: dict[str, float] = {}
+    for found in seen.slices:
+        for name in features_of(found, watched):
+            features[name] = max(features.get(name, 0.0), found.excess)
+    if features:
+        evidence["features"] = [{"name": n, "measure": _EXCESS, "value": value} for n, value in features.items()]
+    if seen.samples:
+        evidence["samples"] = list(seen.samples)
+    return evidence

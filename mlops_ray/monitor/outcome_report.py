@@ -1,7 +1,7 @@
 """All that outcomes say of a version at one moment, from rows that are joined already; decides nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from mlops_ray.evaluation import (
 from mlops_ray.monitor.answered_rows import FEATURE
 from mlops_ray.monitor.performance import Performance, WindowPerformance, performance_of, windows_of
 from mlops_ray.monitor.reference import Watched
+from mlops_ray.monitor.wrong_rows import wrong_rows
 from mlops_ray.spec import ModelSpec
 
 __all__ = ["Answers", "OutcomeReport", "report_on"]
@@ -53,7 +54,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class OutcomeReport:
-    """As of one look. Everything but the windows is over the rows whose outcomes should be there."""
+    """As of one look. All but windows and samples is over the rows whose outcomes should be there."""
 
     performance: Performance
     windows: tuple[WindowPerformance, ...]
@@ -72,10 +73,13 @@ class OutcomeReport:
     since_s: float = 0.0
     until_s: float = 0.0
     """When the rows were answered whose outcomes should be there."""
+    samples: tuple[Mapping[str, Any], ...] = ()
+    """Of the newest rows some with a wrong answer, for people; features of the worst slices come first."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, bounded."""
-        content = asdict(self)
+        """Plain JSON values, bounded, and without samples."""
+        content = asdict(replace(self, samples=()))
+        del content["samples"]
         told = self.windows[-_WINDOWS_TOLD:]
         content["windows"] = [{**asdict(window), "coverage": window.coverage} for window in told]
         content["fairness"] = [{**asdict(result), "verdict": result.verdict.value} for result in self.fairness]
@@ -103,6 +107,7 @@ def report_on(
     level = settings.decay.level if settings.decay is not None else 0.95
     newest = ripe.slice(max(0, ripe.num_rows - _MOST_ROWS))
     business, problems = _business(spec, watched, newest)
+    slices = _slices(spec, watched, newest)
     return OutcomeReport(
         performance=performance_of(ripe, version=watched.version, task=task, answers=due, level=level),
         windows=windows_of(
@@ -117,7 +122,7 @@ def report_on(
         ),
         calibration=_calibration(spec, ripe),
         business=business,
-        slices=_slices(spec, watched, newest),
+        slices=slices,
         estimate=_estimate(spec, watched, answers, now_s),
         labels=_labels(spec, watched, ripe),
         fairness=_fairness(spec, watched, ripe),
@@ -126,6 +131,7 @@ def report_on(
         problems=problems,
         since_s=since_s,
         until_s=ripe_s,
+        samples=wrong_rows(spec, watched, rows, slices),
     )
 
 

@@ -15,6 +15,33 @@ EVIDENCE: dict[str, Any] = {
     "samples": [{"tenure": 1, "plan": "pro", "charges": 30.123456789}, {"tenure": 2, "plan": "basic"}],
 }
 
+BROKEN: dict[str, Any] = {
+    "kind": "data_quality",
+    "severity": "critical",
+    "message": "1 broken column",
+    "features": ("plan",),
+    "evidence": {
+        "rows": 60,
+        "problems": [
+            {"feature": "plan", "breakage": "missing", "share": 1.0, "message": "plan: every value is <null>"}
+        ],
+        "samples": [{"answer": 0.25, "charges": 3.5, "plan": None, "request_id": "r1", "time": "2023-11-14 22:13:20"}],
+    },
+}
+"""Fields of an alert on a broken column."""
+DECAYED: dict[str, Any] = {
+    "kind": "decay",
+    "message": "auc is low",
+    "features": (),
+    "evidence": {
+        "rows": 900,
+        "features": [{"name": "plan", "measure": "errors above those of other rows", "value": 0.375}],
+        "slices": [{"conditions": ["plan = pro", "tenure < 3"], "rows": 80, "error": 0.5, "excess": 0.375, "low": 0.2}],
+        "samples": [{"answer": 0.9, "label": 0.0, "plan": "pro", "request_id": "r1"}],
+    },
+}
+"""Fields of an alert on outcomes."""
+
 
 def alert(**changes: Any) -> Alert:
     """Drift in two features of churn."""

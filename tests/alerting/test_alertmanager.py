@@ -16,7 +16,7 @@ import requests
 from mlops_ray.alerting import AlertmanagerSink
 from mlops_ray.alerting.alertmanager import alertmanager_alerts
 from tests.alerting.receiver import Receiver, closed_port, receiver
-from tests.alerting.samples import alert, message
+from tests.alerting.samples import BROKEN, alert, message
 
 # `postableAlerts` of api/v2/openapi.yaml, prometheus/alertmanager.
 LABELS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -146,3 +146,8 @@ def test_the_receiver_used_here_runs_where_it_is_told() -> None:
     port = closed_port()
     with receiver(port) as state:
         assert f":{port}/" in state.url
+
+
+def test_the_description_says_what_is_broken() -> None:
+    (told,) = alertmanager_alerts(message(alert(**BROKEN)), lasts_s=240.0)
+    assert told["annotations"]["description"] == "plan: every value is <null>"

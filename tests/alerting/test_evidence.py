@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_ray.alerting.evidence import effects, facts, histograms, samples
+from mlops_ray.alerting.evidence import effects, facts, histograms, notes, samples
 from mlops_ray.alerting.slack import slack_body
 from mlops_ray.alerting.webhook import webhook_body
 from mlops_ray.alerting.words import action, bars, commands
@@ -46,6 +46,38 @@ def test_everything_that_is_one_value_is_a_fact() -> None:
     assert facts(alert(evidence=evidence)) == {"metric": "auc", "rows": "812", "value": "0.701235"}
 
 
+def test_times_are_facts_that_people_can_read() -> None:
+    evidence = {"from_s": 1_700_000_000.5, "until_s": 1_700_000_010, "since_s": 1e300, "latency_s": 1_700_000_000.0}
+    assert facts(alert(evidence=evidence)) == {
+        "from": "2023-11-14 22:13:20 UTC",
+        "until": "2023-11-14 22:13:30 UTC",
+        "since_s": "1e+300",
+        "latency_s": "1.7e+09",
+    }
+
+
+def test_broken_columns_limits_and_slices_are_said_in_words() -> None:
+    slices = [{"conditions": ["plan = pro", "a < 3"], "rows": 50, "error": 0.5, "excess": 0.375, "low": 0.2}] * 3
+    evidence = {
+        "problems": [{"feature": "b", "message": "b: every value is missing"}, {"message": 3}, "c"],
+        "fairness": [{"name": "sex", "message": "sex: 0.6, at least 0.8"}],
+        "slices": [{"conditions": []}, {"conditions": ["a"], "rows": None}, *slices],
+    }
+    worse = "worse where plan = pro and a < 3: 50.0% wrong of 50 rows, 37.5% more than elsewhere"
+    told = alert(evidence=evidence)
+    assert notes(told, 2) == ["b: every value is missing", "sex: 0.6, at least 0.8", worse, worse]
+    assert notes(told, 0) == []
+
+
+def test_of_a_record_what_it_is_comes_first_and_then_the_features_of_the_alert() -> None:
+    """Whatever order the store gave them."""
+    row = {**{f"c{n:02}": n for n in range(20)}, "answer": 0.5, "request_id": "r", "time": "now", "z": None, "y": 1}
+    features = [{"name": "y", "measure": "KS", "value": 1.0}]
+    (shown,) = samples(alert(features=("z",), evidence={"samples": [row], "features": features}))
+    assert list(shown)[:6] == ["request_id", "time", "answer", "z", "y", "c00"]
+    assert shown["z"] == "missing"
+
+
 def test_long_records_are_cut() -> None:
     (row,) = samples(alert(evidence={"samples": [{str(n): "x" * 500 for n in range(50)}]}))
     assert len(row) == 12
@@ -65,7 +97,10 @@ def test_bars_are_few_and_keep_all_of_the_shares(shares: list[float], numbers: b
     assert sum(told) == pytest.approx(100 * sum(shares), abs=0.06 * len(lines))
 
 
-@given(st.fixed_dictionaries({}, optional={"features": ANY, "histograms": ANY, "samples": ANY, "rows": ANY}))
+NAMES = ("features", "histograms", "samples", "rows", "problems", "fairness", "slices", "from_s")
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, ANY)))
 def test_no_evidence_keeps_an_alert_from_being_told(evidence: dict[str, Any]) -> None:
     told = message(alert(evidence=evidence))
     assert slack_body(told)["text"] == "[warning] churn: two features drifted"

@@ -15,7 +15,7 @@ from mlops_ray.alerting import EmailSink, text_of
 from mlops_ray.alerting.mail import email_of
 from mlops_ray.errors import AlertError
 from tests.alerting.receiver import Mailbox, smtp_server
-from tests.alerting.samples import EVIDENCE, alert, message
+from tests.alerting.samples import BROKEN, DECAYED, EVIDENCE, alert, message
 
 TO = ("ops@example.com", "ml@example.com")
 
@@ -49,6 +49,18 @@ def test_it_holds_text_html_and_a_picture_of_every_top_feature(mailbox: Mailbox)
     assert len(ids) == len(set(ids)) == 2
     sizes = [Image.open(io.BytesIO(picture.get_content())).size for picture in pictures]
     assert all(400 < width < 800 for width, _ in sizes)
+
+
+def test_broken_columns_and_worst_slices_are_said_in_words() -> None:
+    email = email_of(message(alert(**BROKEN), alert(**DECAYED)), sender="a@b", to=["c@d"])
+    text, html = (email.get_body((kind,)) for kind in ("plain", "html"))
+    assert text is not None
+    assert html is not None
+    assert "\nplan: every value is <null>\n" in text.get_content()
+    assert "  request_id=r1, time=2023-11-14 22:13:20, answer=0.25, plan=missing, charges=3.5" in text.get_content()
+    assert "\nworse where plan = pro and tenure < 3: 50.0% wrong of 80 rows" in text.get_content()
+    assert "<p>plan: every value is &lt;null&gt;</p>" in html.get_content()
+    assert "<p>worse where plan = pro and tenure &lt; 3: 50.0% wrong of 80 rows" in html.get_content()
 
 
 def test_histograms_that_make_no_sense_are_left_out_and_the_alert_is_told() -> None:

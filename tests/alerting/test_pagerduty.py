@@ -9,7 +9,7 @@ from mlops_ray.alerting import PagerDutySink
 from mlops_ray.alerting.pagerduty import pagerduty_event
 from mlops_ray.errors import AlertError
 from tests.alerting.receiver import Receiver
-from tests.alerting.samples import alert, message
+from tests.alerting.samples import BROKEN, DECAYED, alert, message
 
 # developer.pagerduty.com/docs/send-alert-event: fields, their limits, and which of them are required.
 TRIGGER: dict[str, Any] = {
@@ -47,6 +47,19 @@ def test_news_is_a_trigger_of_the_documented_form(severity: str, event: str) -> 
     jsonschema.validate(body, TRIGGER)
     assert body["dedup_key"] == "churn-drift-v3-1"
     assert body["payload"]["custom_details"]["features"][0] == "tenure: KS 0.312, alarm from 0.1"
+
+
+def test_details_say_what_is_broken_and_where_answers_are_wrong() -> None:
+    broken, decayed = (
+        pagerduty_event(alert(**fields), KEY, 5)["payload"]["custom_details"] for fields in (BROKEN, DECAYED)
+    )
+    assert broken["features"] == ["plan"]
+    assert broken["findings"] == ["plan: every value is <null>"]
+    assert list(broken["samples"][0].items())[2:4] == [("answer", "0.25"), ("plan", "missing")]
+    assert decayed["features"] == ["plan: errors above those of other rows 0.375"]
+    assert decayed["findings"] == [
+        "worse where plan = pro and tenure < 3: 50.0% wrong of 80 rows, 37.5% more than elsewhere"
+    ]
 
 
 def test_what_is_over_resolves_the_same_incident() -> None:

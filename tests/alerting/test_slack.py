@@ -8,7 +8,7 @@ import pytest
 from mlops_ray.alerting import SlackSink
 from mlops_ray.alerting.slack import slack_body
 from tests.alerting.receiver import Receiver
-from tests.alerting.samples import alert, message
+from tests.alerting.samples import BROKEN, DECAYED, alert, message
 
 
 def texts(body: dict[str, Any]) -> str:
@@ -26,6 +26,29 @@ def test_a_message_names_evidence_pictures_samples_action_and_commands(
     for part in ("tenure: KS 0.312, alarm from 0.1", "rows 5000", "What to do", "plan=pro", "`mlops-ray drift churn`"):
         assert part in shown
     assert "basic |############|" in shown
+
+
+def details(body: dict[str, Any]) -> list[str]:
+    """The sections between the headline and what to do."""
+    blocks = body["attachments"][0]["blocks"]
+    return [block["text"]["text"] for block in blocks[1:-2] if block["type"] == "section"]
+
+
+def test_a_broken_column_is_said_in_words_and_shown_in_records() -> None:
+    assert details(slack_body(message(alert(**BROKEN)))) == [
+        "• plan: every value is &lt;null&gt;",
+        "rows 60",
+        "Sample records\n```request_id=r1, time=2023-11-14 22:13:20, answer=0.25, plan=missing, charges=3.5```",
+    ]
+
+
+def test_the_worst_slices_are_said_in_words() -> None:
+    assert details(slack_body(message(alert(**DECAYED)))) == [
+        "• plan: errors above those of other rows 0.375\n"
+        "• worse where plan = pro and tenure &lt; 3: 50.0% wrong of 80 rows, 37.5% more than elsewhere",
+        "rows 900",
+        "Sample records\n```request_id=r1, answer=0.9, label=0, plan=pro```",
+    ]
 
 
 def test_text_cannot_make_links_or_mentions() -> None:

@@ -10,7 +10,7 @@ from mlops_ray.alerting import WebhookSink
 from mlops_ray.alerting.webhook import webhook_body
 from mlops_ray.errors import AlertError
 from tests.alerting.receiver import Receiver
-from tests.alerting.samples import EVIDENCE, alert, message
+from tests.alerting.samples import BROKEN, EVIDENCE, alert, message
 
 
 def test_a_message_is_posted_with_every_field_and_its_id_as_idempotency_key(hook: Receiver) -> None:
@@ -24,6 +24,11 @@ def test_a_message_is_posted_with_every_field_and_its_id_as_idempotency_key(hook
     assert told["top_features"][0] == {"name": "tenure", "measure": "KS", "value": 0.3125, "threshold": 0.1}
     assert "retraining" in told["suggested_action"]
     assert "mlops-ray alerts show churn-drift-v3-1" in told["commands"]
+
+
+def test_findings_are_told_in_words() -> None:
+    (told,) = webhook_body(message(alert(**BROKEN)))["alerts"]
+    assert told["findings"] == ["plan: every value is <null>"]
 
 
 def test_several_alerts_go_out_as_one_message(hook: Receiver) -> None:

@@ -320,3 +320,56 @@ def test_a_lucky_holdout_is_no_decay(tmp_path: Path) -> None:
         here.answer(outcomes)
         here.look()
         assert len(here.alerts()) == expected
+
+
+def sliced(here: World) -> None:
+    """Two hours of answers, those whose feature a is 3 wrong."""
+    here.answer(errors(400, 0.05))
+    here.answer([True] * 400, a=3.0)
+
+
+DECAY = {"metric": "accuracy", "max_drop": 0.06, "min_labels": 20}
+
+
+@pytest.mark.parametrize("kind", ["decay", "concept_drift"])
+def test_an_alert_on_outcomes_names_the_worst_slice_and_shows_the_newest_wrong_rows(world: Make, kind: str) -> None:
+    here = world(decay=DECAY) if kind == "decay" else world()
+    sliced(here)
+    here.look()
+    (alert,) = [a for a in here.store.alerts("toy") if a.kind == kind]
+    assert "; worst where a >= 3 (100.0% wrong of 400 rows)" in alert.message
+    assert alert.features == (), "the features of slices that come and go are no news"
+    first = alert.evidence["features"][0]
+    assert (first["name"], first["measure"]) == ("a", "errors above those of other rows")
+    assert first["value"] > 0.9
+    samples = alert.evidence["samples"]
+    assert [row["request_id"] for row in samples] == ["r00000799", "r00000798", "r00000797"]
+    assert set(samples[0]) == {"request_id", "row", "time", "answer", "label", "a", "b"}
+    assert all((row["answer"] >= 0.5) != (row["label"] == 1.0) and row["a"] == 3.0 for row in samples)
+
+
+def test_right_answers_are_no_samples_and_the_status_has_none(world: Make) -> None:
+    here = world(decay=DECAY)
+    here.answer([True] * 2 + [False] * 300)
+    seen = here.look()
+    assert [row["request_id"] for row in seen.samples] == ["r00000001", "r00000000"]
+    assert "samples" not in seen.to_json()
+    assert "r00000001" not in json.dumps(here.judge.status(), allow_nan=False)
+
+
+def test_outcomes_show_no_rows_where_the_spec_says_none(world: Make) -> None:
+    here = world(decay=DECAY)
+    here.spec = here.spec.model_copy(update={"alerting": AlertPolicy(samples=0)})
+    here.judge = here.new_judge()
+    sliced(here)
+    assert here.look().samples == ()
+    assert all("samples" not in alert.evidence for alert in here.store.alerts("toy"))
+
+
+def test_outcomes_show_no_feature_that_the_spec_hides(world: Make) -> None:
+    here = world(decay=DECAY)
+    hidden = toy_spec(serve={"latency_objective_ms": 100, "capture": {"fields": {"a": "hash"}}}).serve
+    here.spec = here.spec.model_copy(update={"serve": hidden})
+    here.judge = here.new_judge()
+    sliced(here)
+    assert [sorted(row) for row in here.look().samples] == [["answer", "b", "label", "request_id", "row", "time"]] * 3
