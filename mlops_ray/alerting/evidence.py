@@ -7,7 +7,7 @@ Judges write, next to whatever else they know:
                 or [{"name", "measure", "value", "threshold"}]
     histograms  [{"feature", "edges" or "categories", "reference": [share], "window": [share]}]; edges are one more than
                 shares, or one fewer where the outer bins are open
-    problems    [{"message"}]: broken columns
+    problems    [{"message", "values"}]: broken columns, and the values that nobody knew
     fairness    [{"message"}]: limits that are broken
     slices      [{"conditions": [text], "rows", "error", "excess", ...}]: where answers are wrong more often
     samples     [{column: value}]: records of the window, columns of what they are and features
@@ -111,8 +111,10 @@ def _fact(name: str, value: str | float) -> tuple[str, str]:
 
 
 def _said(entry: Mapping[str, Any]) -> str:
-    message = entry.get("message")
-    return _cut(message, _MOST_NOTE) if isinstance(message, str) else ""
+    message, values = entry.get("message"), entry.get("values")
+    if not isinstance(message, str):
+        return ""
+    return _cut(f"{message}: {values}" if isinstance(values, str) and values else message, _MOST_NOTE)
 
 
 def _slice(entry: Mapping[str, Any]) -> str:
