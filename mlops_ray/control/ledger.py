@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Literal
 
 from mlops_ray.control.guards import STARTED_S, Hold, NewData, holds, remarks
@@ -12,6 +13,7 @@ from mlops_ray.spec import ModelSpec
 from mlops_ray.store import Change, Event, Store, TriggerRecord
 
 __all__ = [
+    "FORCED",
     "OUTCOME",
     "WARNINGS",
     "begin_manual",
@@ -26,6 +28,8 @@ OUTCOME = "outcome"
 """Key in a trigger's evidence: what came of its job, in words; there once the job is done."""
 WARNINGS = "warnings"
 """Key in the evidence of what a person asked for: guards that would have held back a retraining by itself, as JSON."""
+FORCED = "forced"
+"""Key in the same: whether the person went past an open data_quality alert."""
 _NEEDS_FORCE = "data_quality"
 
 
@@ -39,22 +43,16 @@ def begin_manual(
     Raises:
         ConflictError: as `manual_trigger` raises.
     """
+    look = partial(manual_trigger, spec=spec, key=key, submission_id=submission_id, by=by, now_s=now_s, force=force)
     while True:
-        trigger, new = found = manual_trigger(
-            store, spec, key=key, submission_id=submission_id, by=by, now_s=now_s, force=force
-        )
+        trigger, new = found = look(store)
         if not new:
             return found
-        payload = {
-            **{"model": spec.name, "cause": "manual", "key": trigger.id, "submission_id": submission_id},
-            **{"warnings": [f"{hold.guard}: {hold.reason}" for hold in warnings_on(trigger)]},
-            "forced": trigger.evidence["forced"],
-        }
+        payload = {"model": spec.name, "cause": "manual", "key": trigger.id, "submission_id": submission_id}
+        payload |= {name: trigger.evidence[name] for name in (WARNINGS, FORCED)}
         with store.change(Event("trigger.submitted", trigger.id, payload, by, now_s)) as change:
             # Once more where nobody else is writing; what has changed since is looked at again.
-            if found == manual_trigger(
-                change, spec, key=key, submission_id=submission_id, by=by, now_s=now_s, force=force
-            ):
+            if found == look(change):
                 change.insert_trigger(trigger)
                 return found
             change.skip()
@@ -63,7 +61,7 @@ def begin_manual(
 def manual_trigger(
     reads: Store | Change, spec: ModelSpec, *, key: str, submission_id: str, by: str, now_s: float, force: bool
 ) -> tuple[TriggerRecord, bool]:
-    """The trigger of what a person asks for, with the warnings of the guards, and whether it is new; nothing is written.
+    """The trigger of what a person asks for, with what the guards say, and whether it is new; nothing is written.
 
     Raises:
         ConflictError: another retraining of the model is running, or a rollout under way; or a data_quality alert is
@@ -91,7 +89,7 @@ def manual_trigger(
     refused = [*holds(trigger, situation, guards, now_s=now_s), *([] if force else broken)]
     if refused:
         raise ConflictError(_refusal(spec.name, refused))
-    noted = {WARNINGS: [asdict(hold) for hold in told], "forced": bool(broken)}
+    noted = {WARNINGS: [asdict(hold) for hold in told], FORCED: bool(broken)}
     return replace(trigger, evidence={**trigger.evidence, **noted}), True
 
 

@@ -131,9 +131,10 @@ class ModelSpec(Section):
     @model_validator(mode="after")
     def _the_golden_set_gates(self) -> Self:
         if self.retrain.golden is not None and not any(gate.on == "golden" for gate in self.gates):
+            metric = next(iter(METRICS[self.train.task]))
             raise ValueError(
                 "retrain.golden names rows that no gate looks at; add a gate with `on: golden` to gates, such as "
-                f"{{metric: {METRICS[self.train.task][0]}, not_worse_by: 0.01, on: golden}}, or leave retrain.golden out"
+                f"{{metric: {metric}, not_worse_by: 0.01, on: golden}}, or leave retrain.golden out"
             )
         return self
 
