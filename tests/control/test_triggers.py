@@ -1,7 +1,7 @@
 """Every kind of cause, from the moment it holds to its one job: real store, real records, a clock of the test's."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -385,11 +385,13 @@ def test_an_alert_that_comes_between_look_and_writing_is_not_overlooked(scene: C
 
         raised = False
 
-        def change(self, event: Event) -> AbstractContextManager[Change]:
+        @contextmanager
+        def change(self, event: Event) -> Iterator[Change]:
             if event.kind == "trigger.submitted" and not self.raised:
                 self.raised = True
                 here.alert("o", "operational")
-            return super().change(event)
+            with super().change(event) as change:
+                yield change
 
     busy = Busy(here.store.url)
     trigger, new = begin_manual(busy, here.spec, key="k", submission_id="driver-01", by="ada", now_s=here.now_s)

@@ -209,7 +209,8 @@ def test_a_golden_set_with_a_gate_on_it_is_taken() -> None:
 
 
 def test_decay_in_a_metric_of_the_task_is_taken() -> None:
-    sections = {"train": {"task": "regression"}, "gates": [], "monitor": {"labels": {"decay": {"metric": "rmse"}}}}
+    sections: dict[str, Any] = {"train": {"task": "regression", "metric": "rmse", "mode": "min"}, "gates": []}
+    sections["monitor"] = {"labels": {"decay": {"metric": "rmse", "max_drop": 0.5}}}
     decay = ModelSpec.model_validate(content() | sections).monitor.labels.decay
     assert decay is not None
     assert decay.metric == "rmse"

@@ -1,7 +1,6 @@
 """The golden set: read in the types of the table, seen by no trial, gated besides the holdout."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
