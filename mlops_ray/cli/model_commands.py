@@ -77,6 +77,7 @@ def retrain(
     key: Annotated[
         str | None, typer.Option(help="Name of this cause: a key that was given before starts nothing [default: now].")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Train though a data_quality alert is open.")] = False,
     address: AddressOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -85,19 +86,21 @@ def retrain(
     with command(home=home, as_json=as_json) as context:
         if address is not None:
             named = [*(["--trigger", trigger] if trigger else []), *(["--key", key] if key else [])]
-            run_remotely(context, address, ["retrain", model, *named])
+            run_remotely(context, address, ["retrain", model, *named, *(["--force"] if force else [])])
             return
         # ray, mlflow, pyiceberg: seconds to import
         from mlops_ray.control.connection import connect
-        from mlops_ray.control.manual_retraining import retrain_by_hand
+        from mlops_ray.control.manual_retraining import refuse_by_hand, retrain_by_hand
         from mlops_ray.control.retrain_model import retrain_model
 
-        connect(context.workspace)
-        told = {"actor": context.actor, "clock": time.time, "progress": context.progress}
+        store, told = context.store, {"actor": context.actor, "clock": time.time, "progress": context.progress}
         if trigger is not None:
-            result = retrain_model(context.store, context.workspace, model, trigger=trigger, **told)  # type: ignore[arg-type]
+            connect(context.workspace)
+            result = retrain_model(store, context.workspace, model, trigger=trigger, **told)  # type: ignore[arg-type]
         else:
-            result = retrain_by_hand(context.store, context.workspace, model, key=key, **told)  # type: ignore[arg-type]
+            refuse_by_hand(store, model, key=key, actor=context.actor, now_s=context.now_s, force=force)
+            connect(context.workspace)
+            result = retrain_by_hand(store, context.workspace, model, key=key, force=force, **told)  # type: ignore[arg-type]
         rollout = result.rollout
         after = f"rollout {rollout.id} has begun" if rollout is not None else f"not delivered: {result.reason}"
         context.answer(result, f"{_version_text(result.version)}\n{after}" if result.version else after)

@@ -15,6 +15,7 @@ __all__ = [
     "Situation",
     "device_hours",
     "holds",
+    "remarks",
     "started_s",
     "superseded_by",
 ]
@@ -79,19 +80,24 @@ def device_hours(situation: Situation, now_s: float) -> float:
 def holds(trigger: TriggerRecord, situation: Situation, guards: Guards, *, now_s: float) -> tuple[Hold, ...]:
     """Everything that keeps a retraining from starting, the weightiest first; empty when it may.
 
-    What a person asked for waits only for what would break otherwise: another training, a rollout, a failure just now.
+    What a person asked for is kept only by what would break otherwise: another training, a rollout, a failure just now.
     """
-    found = [*_busy(situation), *_retry(trigger, guards, now_s)]
-    if trigger.cause != "manual":
-        found = [
-            *_people(situation, guards),
-            *found,
-            *_alerts(situation),
-            *_pace(situation, guards, now_s),
-            *_budget(situation, guards, now_s),
-            *_new_data(trigger, situation.new, guards),
-        ]
-    return tuple(found)
+    found = (*_busy(situation), *_retry(trigger, guards, now_s))
+    if trigger.cause == "manual":
+        return found
+    return (*_people(situation, guards), *found, *_judged(trigger, situation, guards, now_s))
+
+
+def remarks(trigger: TriggerRecord, situation: Situation, guards: Guards, *, now_s: float) -> tuple[Hold, ...]:
+    """What would hold back a retraining that nobody asked for, beside `holds`: a person who asks is told of it."""
+    return (*_people(situation, guards), *_judged(trigger, situation, guards, now_s))
+
+
+def _judged(trigger: TriggerRecord, situation: Situation, guards: Guards, now_s: float) -> Iterator[Hold]:
+    yield from _alerts(situation)
+    yield from _pace(situation, guards, now_s)
+    yield from _budget(situation, guards, now_s)
+    yield from _new_data(trigger, situation.new, guards)
 
 
 def _people(situation: Situation, guards: Guards) -> Iterator[Hold]:

@@ -38,6 +38,16 @@ class Joined:
     rows: int = 0
     known: int = 0  # that are in the table already; a label that was corrected since does not change them
     unusable: int = 0  # without a value that the model needs, or with a category that the records do not hold
+    alarmed: int = 0  # served during a data_quality alert: zeros or other units are no lesson, also when it is over
+
+    def __add__(self, other: "Joined") -> "Joined":
+        return Joined(
+            files=(*self.files, *other.files),
+            rows=self.rows + other.rows,
+            known=self.known + other.known,
+            unusable=self.unusable + other.unusable,
+            alarmed=self.alarmed + other.alarmed,
+        )
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Joining:
     served: tuple[str, ...]  # files
     labels: tuple[str, ...]  # files
     max_delay_s: float
+    alarms: tuple[tuple[float, float], ...] = ()  # from and until when, in seconds, nothing served is learned from
 
     def run(self) -> Joined:
         """Join file by file, and write what is new as Parquet files named by their contents.
@@ -64,8 +75,8 @@ class Joining:
         labels = labels_of(log, self.labels)
         done, part, sources = Joined(), list[pa.Table](), list[str]()
         for path in self.served:
-            table, unusable = self._of(log, path, labels)
-            done = replace(done, unusable=done.unusable + unusable)
+            table, left_out = self._of(log, path, labels)
+            done += left_out
             if table.num_rows:
                 part.append(table)
                 sources.append(path)
@@ -74,15 +85,17 @@ class Joining:
                 part, sources = [], []
         return self._written(lake, done, part, sources) if part else done
 
-    def _of(self, log: RecordLog, path: str, labels: pa.Table) -> tuple[pa.Table, int]:
-        """Rows of one file of records that have a label, in the columns of the table; and how many cannot be used."""
+    def _of(self, log: RecordLog, path: str, labels: pa.Table) -> tuple[pa.Table, Joined]:
+        """Rows of one file of records that have a label, in the columns of the table; and how many are left out."""
         answered = pc.field("assigned").isin(["champion", "canary"]) & (pc.field("status") == 200)
         served = log.served_in(path).filter(answered & pc.field("role").isin(["champion", "canary"]))
         found = _joined(served, labels)
         delay = pc.subtract(found["received_s"], found["time_s"])
-        found = found.filter(pc.less_equal(delay, self.max_delay_s))
+        in_time = found.filter(pc.less_equal(delay, self.max_delay_s))
+        found = _outside(in_time, self.alarms)
+        left_out = Joined(alarmed=in_time.num_rows - found.num_rows)
         if not found.num_rows:
-            return found.select(_KEYS), 0
+            return found.select(_KEYS), left_out
         lost = sorted(not_kept(served.schema) & {c.name for c in self.columns if c.feature})
         if lost:
             raise SchemaError(
@@ -91,7 +104,8 @@ class Joining:
             )
         rows = self._rows(found)
         usable = _usable(rows, self.columns)
-        return rows.filter(usable), rows.num_rows - int(pc.sum(usable).as_py() or 0)
+        good = rows.filter(usable)
+        return good, replace(left_out, unusable=rows.num_rows - good.num_rows)
 
     def _rows(self, found: pa.Table) -> pa.Table:
         unit, timestamp, label = self.roles
@@ -174,6 +188,13 @@ def _joined(served: pa.Table, labels: pa.Table) -> pa.Table:
     pairs = keys.join(labels, keys=_KEYS, join_type="inner").sort_by("place")
     found = served.take(pairs["place"])
     return found.append_column("label", pairs["label"]).append_column("received_s", pairs["received_s"])
+
+
+def _outside(rows: pa.Table, spans: Sequence[tuple[float, float]]) -> pa.Table:
+    """Rows that were served in none of the spans, whose ends belong to them."""
+    for from_s, until_s in spans:
+        rows = rows.filter((pc.field("time_s") < from_s) | (pc.field("time_s") > until_s))
+    return rows
 
 
 def _once(rows: pa.Table) -> pa.Table:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_ray.control.guards import Hold
 from mlops_ray.control.ledger import OUTCOME, note_on_trigger
 from mlops_ray.control.operations import deploy, ingest_batch, stored_spec
 from mlops_ray.control.outcomes_in_a_row import VERSION
@@ -29,6 +30,7 @@ class Retrained:
     version: ModelVersionRecord | None
     rollout: RolloutRecord | None
     reason: str
+    warnings: tuple[Hold, ...] = ()  # guards that a person who asked for it went past
 
 
 def retrain_model(

@@ -4,7 +4,7 @@ import datetime as dt
 import io
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,10 @@ from mlops_ray.data.ray_data import run_tasks
 from mlops_ray.errors import ValidationError
 from mlops_ray.lake import Lake
 from mlops_ray.records import RecordLog
-from mlops_ray.spec import Checks, ModelSpec, Workspace
-from mlops_ray.store import Store
+from mlops_ray.spec import Checks, ModelSpec, Monitor, Workspace
+from mlops_ray.store import AlertRecord, Store
 
-__all__ = ["add_records", "join_records", "window_of"]
+__all__ = ["add_records", "alarm_spans", "join_records", "window_of"]
 
 _TASKS = 16
 _LABELS_AT_ONCE = 1_000_000  # rows
@@ -45,13 +45,14 @@ def add_records(
 
     They are written to files of their own, which are ingested as any raw file is: the same checks of each row, and a
     lineage that leads from the version to these files, whose metadata name the files of records. A row is added once,
-    with the newest label there is then; one that is corrected later stays as it is, as versions do not change.
+    with the newest label there is then; one that is corrected later stays as it is, as versions do not change. What was
+    served during a data_quality alert is never added.
 
     Raises:
         SchemaError: a feature was hashed or dropped when it was recorded.
         DataError: as an ingest raises.
     """
-    joined = join_records(spec, workspace, progress=progress)
+    joined = join_records(store, spec, workspace, progress=progress)
     lake, folder = Lake(workspace.lake), training_folder(spec.name)
     if not lake.list(folder, ".parquet"):
         return None
@@ -68,7 +69,7 @@ def add_records(
     return result.version
 
 
-def join_records(spec: ModelSpec, workspace: Workspace, *, progress: Callable[[str], None]) -> Joined:
+def join_records(store: Store, spec: ModelSpec, workspace: Workspace, *, progress: Callable[[str], None]) -> Joined:
     """Write the joined rows that no file of them holds yet; needs an initialised Ray.
 
     Labels are taken up to a million at a time, the newest first, and files of records one after the other, so memory
@@ -76,21 +77,46 @@ def join_records(spec: ModelSpec, workspace: Workspace, *, progress: Callable[[s
     """
     lake, data = Lake(workspace.lake), spec.retrain.data
     log = RecordLog(lake, spec.name)
+    # Resolved ones too: the labels of what was served meanwhile may come long after.
+    alarms = alarm_spans(store.alerts(spec.name), spec.monitor)
     mark = f"records/{spec.name}/training_labels.json"
     since_s = json.loads(lake.read_bytes(mark))["until_s"] - _OVERLAP_S if lake.exists(mark) else 0.0
     files = log.label_files(max(since_s, 0.0))
     total, until_s = Joined(), since_s + _OVERLAP_S
     for group, first_s, last_s in _groups(log, files):
         served = [p for p in log.served_files(max(0.0, first_s - data.max_label_delay_s)) if _hour_s(p) <= last_s]
-        joinings = [_joining(spec, workspace, part, group) for part in chunks(served, _TASKS)]
+        joinings = [_joining(spec, workspace, part, group, alarms) for part in chunks(served, _TASKS)]
         for done in run_tasks(Joining.run, joinings) if joinings else ():
-            counts = (total.rows + done.rows, total.known + done.known, total.unusable + done.unusable)
-            total = Joined((*total.files, *done.files), *counts)
+            total += done
         until_s = max(until_s, last_s)
     if files:
         lake.write_bytes(mark, json.dumps({"until_s": until_s}).encode())
         progress(f"records of {spec.name}: {total.rows:,} rows got their labels, {_left_out(total)}")
     return total
+
+
+def alarm_spans(alerts: Iterable[AlertRecord], monitor: Monitor) -> tuple[tuple[float, float], ...]:
+    """From and until when (seconds since 1970) what was served may be broken, by the data_quality alerts of a model.
+
+    From the beginning of the rows in which it was seen, but at least from the last look that did not see it; to the end
+    of the alert, which is open until no broken row is in the window any more.
+    """
+    return tuple(
+        (_broken_since(alert, monitor), alert.updated_s if alert.state == "resolved" else np.inf)
+        for alert in alerts
+        if alert.kind == "data_quality"
+    )
+
+
+def _broken_since(alert: AlertRecord, monitor: Monitor) -> float:
+    """The first look may have seen only the newest rows, and broken ones may have come ever since the look before."""
+    window, seen = monitor.window, alert.evidence
+    from_s = float(seen.get("from_s", np.inf))
+    # Features that joined the alert later brought the rows of that time with them, in place of the first.
+    told_again = float(seen.get("to_s", alert.at_s)) > alert.at_s
+    if told_again or "from_s" not in seen:
+        from_s = min(from_s, alert.at_s - window.size_s)
+    return min(from_s, alert.at_s - monitor.quality.persist[0] * window.every_s)
 
 
 def window_of(
@@ -147,7 +173,13 @@ def _window_rows(spec: ModelSpec, table: pa.Table) -> pa.Table:
     return ordered.filter(pc.field(time) > ordered[time][-1].as_py() - dt.timedelta(seconds=data.since_s))
 
 
-def _joining(spec: ModelSpec, workspace: Workspace, served: Sequence[str], labels: Sequence[str]) -> Joining:
+def _joining(
+    spec: ModelSpec,
+    workspace: Workspace,
+    served: Sequence[str],
+    labels: Sequence[str],
+    alarms: tuple[tuple[float, float], ...],
+) -> Joining:
     data = spec.data
     return Joining(
         lake=workspace.lake,
@@ -158,6 +190,7 @@ def _joining(spec: ModelSpec, workspace: Workspace, served: Sequence[str], label
         served=tuple(served),
         labels=tuple(labels),
         max_delay_s=spec.retrain.data.max_label_delay_s,
+        alarms=alarms,
     )
 
 
@@ -183,4 +216,5 @@ def _hour_s(path: str) -> float:
 
 
 def _left_out(joined: Joined) -> str:
-    return f"{joined.known:,} were there already, {joined.unusable:,} could not be used"
+    usual = f"{joined.known:,} were there already, {joined.unusable:,} could not be used"
+    return f"{usual}, {joined.alarmed:,} were served during a data_quality alert" if joined.alarmed else usual

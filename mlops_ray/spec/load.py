@@ -17,7 +17,7 @@ __all__ = ["json_schema", "load_spec", "parse_spec"]
 
 
 class _SpecLoader(yaml.SafeLoader):
-    """Safe YAML in which a key written twice is an error, not a silent overwrite, and 1e-3 is a number."""
+    """Safe YAML in which a key written twice is an error, not a silent overwrite, 1e-3 is a number, and `on` a key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a repeated key, naming its line."""
@@ -27,6 +27,9 @@ class _SpecLoader(yaml.SafeLoader):
             if key in seen:
                 raise SpecError(f"line {key_node.start_mark.line + 1}: key {key!r} is written twice; keep one of them")
             seen.add(key)
+            if key_node.tag == "tag:yaml.org,2002:bool":
+                # YAML 1.1, which PyYAML reads, takes the key of `on: golden` for true; no key of a spec is one.
+                key_node.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 

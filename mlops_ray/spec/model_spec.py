@@ -129,6 +129,16 @@ class ModelSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_golden_set_gates(self) -> Self:
+        if self.retrain.golden is not None and not any(gate.on == "golden" for gate in self.gates):
+            metric = next(iter(METRICS[self.train.task]))
+            raise ValueError(
+                "retrain.golden names rows that no gate looks at; add a gate with `on: golden` to gates, such as "
+                f"{{metric: {metric}, not_worse_by: 0.01, on: golden}}, or leave retrain.golden out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _records_can_be_learned_from(self) -> Self:
         wanted = self.retrain.data
         if wanted.of_its_own and self.data.timestamp is None:
@@ -149,6 +159,7 @@ class ModelSpec(Section):
             )
         return self
 
+    @model_validator(mode="after")
     def _decay_fits_the_task(self) -> Self:
         decay, known = self.monitor.labels.decay, METRICS[self.train.task]
         if decay is not None and decay.metric not in known:

@@ -13,6 +13,7 @@ from mlops_ray.control.guards import (
     Situation,
     device_hours,
     holds,
+    remarks,
     started_s,
     superseded_by,
 )
@@ -175,7 +176,12 @@ def test_people_wait_only_for_what_would_break() -> None:
         others, True, [alert("data_quality")], row["versions"], LoopRecord("toy", True, "", "a", 0, 0)
     )
     guards = GUARDS.model_copy(update={"max_per_day": 1})
-    assert [h.guard for h in holds(trigger(cause="manual"), situation, guards, now_s=500.0)] == ["running", "rollout"]
+    asked = trigger(cause="manual")
+    assert [h.guard for h in holds(asked, situation, guards, now_s=500.0)] == ["running", "rollout"]
+    # All the same they are told what the loop would wait for.
+    told = [h.guard for h in remarks(asked, situation, guards, now_s=250.0)]
+    assert told == ["paused", "breaker", "data_quality", "per_day", "cooldown"]
+    assert remarks(asked, Situation([], True), guards, now_s=250.0) == ()
 
 
 def test_an_attempt_waits_for_its_time() -> None:

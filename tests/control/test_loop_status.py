@@ -81,7 +81,7 @@ def test_the_text_names_the_column_that_blocks(seen: World) -> None:
 
 def test_a_loop_without_causes_says_what_the_next_one_would_meet(tmp_path: Path) -> None:
     world = World(tmp_path).champion(1)
-    begin_manual(world.store, "toy", key="k", submission_id="driver-1", by="ada", now_s=world.now_s)
+    begin_manual(world.store, world.spec, key="k", submission_id="driver-1", by="ada", now_s=world.now_s)
     pause_loop(world.store, "toy", by="ada", reason="a migration", now_s=world.now_s)
     text = loop_text(loop_status(world.store, world.spec, counts=None, now_s=world.now_s))
     assert "watches: nothing, people retrain" in text

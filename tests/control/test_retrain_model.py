@@ -10,16 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
+from mlops_ray.cli.context import json_ready
 from mlops_ray.control import retrain_model as module
 from mlops_ray.control.ledger import OUTCOME
+from mlops_ray.control.loop_breaker import pause_loop
 from mlops_ray.control.manual_retraining import retrain_by_hand
 from mlops_ray.control.operations import register
 from mlops_ray.control.outcomes_in_a_row import VERSION
 from mlops_ray.control.ray_jobs import DRIVER, RayJobs
 from mlops_ray.control.retrain_model import Retrained, retrain_model
-from mlops_ray.errors import MlopsRayError
+from mlops_ray.errors import ConflictError, MlopsRayError
 from mlops_ray.spec import ModelSpec, Workspace
-from mlops_ray.store import Event, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Event, Store, TriggerRecord
 from tests.train.conftest import churn_table, spec_of
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,7 @@ class Retrainings:
         self.store = Store(self.workspace.store)
         self.store.create()
         self.now_s = 1_800_000_000.0
+        self.told: list[str] = []
         self.spec: ModelSpec = spec_of(data={"source": str(folder / "raw")}, gates=gates, retrain=retrain)
         register(self.store, self.spec, actor="test", now_s=self.now_s)
 
@@ -47,10 +50,10 @@ class Retrainings:
         return self.now_s
 
     def arguments(self) -> dict[str, Any]:
-        return {"actor": "ada", "clock": self.clock, "progress": lambda _: None}
+        return {"actor": "ada", "clock": self.clock, "progress": self.told.append}
 
-    def by_hand(self, key: str | None = None) -> Retrained:
-        return retrain_by_hand(self.store, self.workspace, "churn", key=key, **self.arguments())
+    def by_hand(self, key: str | None = None, *, force: bool = False) -> Retrained:
+        return retrain_by_hand(self.store, self.workspace, "churn", key=key, force=force, **self.arguments())
 
     def trigger(self, id: str) -> None:
         """A trigger whose job has begun."""
@@ -81,6 +84,30 @@ def test_a_person_retrains_once_under_a_key(retrainings: Retrainings) -> None:
     assert again.reason == "key 'monday' was given before, and is succeeded: gates PASS"
     assert (again.version, len(retrainings.store.model_versions("churn"))) == (done.version, 1)
     assert retrainings.store.verify().verified
+
+
+def test_a_person_who_forces_it_is_told_what_the_guards_say_and_trains(ray_cluster: str, tmp_path: Path) -> None:
+    assert ray_cluster
+    here = Retrainings(tmp_path, guards={"min_new_rows": 10_000})  # so that no sweep is run
+    pause_loop(here.store, "churn", by="bob", reason="a migration", now_s=here.now_s)
+    alert = AlertRecord("q", "churn", 1, "data_quality", "critical", "zeros", ("tenure",), {}, "open", 1.0, 1.0)
+    with here.store.change(Event("alert.test", "q", {}, "test", 1.0)) as change:
+        change.put_alert(alert)
+    with pytest.raises(ConflictError, match=r"alert q is open \(tenure\).*--force"):
+        here.by_hand("k")
+    assert here.told == []
+    done = here.by_hand("k", force=True)
+    assert [w.guard for w in done.warnings] == ["paused", "data_quality"]
+    assert here.told[:2] == [
+        "warning: paused: paused by bob: a migration",
+        "warning: data_quality: data_quality alert q is open (tenure): zeros",
+    ]
+    assert json_ready(done)["warnings"][0] == {
+        "guard": "paused",
+        "reason": "paused by bob: a migration",
+        "until_s": None,
+    }
+    assert here.by_hand("k").warnings == done.warnings
 
 
 def test_a_retraining_that_fails_says_so_in_the_ledger(retrainings: Retrainings) -> None:

@@ -1,6 +1,8 @@
 """Served rows with labels become dataset versions, once; and windows of a table become versions of their own."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_ray.control import joined_rows, training_rows
-from mlops_ray.control.joined_rows import Joining, keys_in, labels_of, training_folder
+from mlops_ray.control.joined_rows import Joined, Joining, keys_in, labels_of, training_folder
 from mlops_ray.control.operations import ingest_batch
-from mlops_ray.control.training_rows import add_records, join_records, window_of
+from mlops_ray.control.training_rows import add_records, alarm_spans, join_records, window_of
 from mlops_ray.control.window_table import base_of
 from mlops_ray.data import DatasetTable, DatasetVersion, load_version
 from mlops_ray.data.column import columns_of
@@ -19,8 +21,8 @@ from mlops_ray.errors import SchemaError, SpecError
 from mlops_ray.lake import Lake
 from mlops_ray.records import LABELS, RecordLog, served_schema
 from mlops_ray.records.schema import SERVED
-from mlops_ray.spec import ModelSpec, Workspace
-from mlops_ray.store import Store
+from mlops_ray.spec import ModelSpec, Monitor, Workspace
+from mlops_ray.store import AlertRecord, Event, Store
 from tests.data.batches import spec_of, table_of, write
 
 NOW_S = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
@@ -81,13 +83,21 @@ class Place:
         assert len({row["mlops_ray.request_id"] for row in rows}) == len(rows)
         return {row["mlops_ray.request_id"]: row["churned"] for row in rows}
 
-    def join(self) -> None:
+    def join(self) -> Joined:
         """The work of `join_records` in this process."""
         labels, served = self.log.label_files(0.0), self.log.served_files(0.0)
         roles = (self.spec.data.unit, self.spec.data.timestamp, self.spec.data.label)
-        Joining(
-            self.workspace.lake, "churn", columns_of(self.spec), roles, (), tuple(served), tuple(labels), 30 * DAY_S
+        files, alarms = (tuple(served), tuple(labels)), alarm_spans(self.store.alerts("churn"), self.spec.monitor)
+        return Joining(
+            self.workspace.lake, "churn", columns_of(self.spec), roles, (), *files, 30 * DAY_S, alarms=alarms
         ).run()
+
+    def join_on_ray(self) -> Joined:
+        return join_records(self.store, self.spec, self.workspace, progress=self.told.append)
+
+    def alert(self, record: AlertRecord) -> None:
+        with self.store.change(Event("alert.test", record.id, {}, "test", record.updated_s)) as change:
+            change.put_alert(record)
 
     def arguments(self) -> dict[str, Any]:
         return {"actor": "test", "clock": lambda: NOW_S, "progress": self.told.append}
@@ -182,6 +192,85 @@ def test_rows_without_a_needed_value_or_with_an_unseen_category_are_left_out(pla
     assert set(place.joined()) == {"a"}
 
 
+def alarm(
+    id: str = "q", *, until_s: float | None = None, kind: str = "data_quality", at_s: float = NOW_S, **evidence: float
+) -> AlertRecord:
+    """Raised at `at_s`, and open where it has no end."""
+    state: Any = "open" if until_s is None else "resolved"
+    ended_s = at_s if until_s is None else until_s
+    return AlertRecord(id, "churn", 1, kind, "critical", "zeros came", ("age",), evidence, state, at_s, ended_s)
+
+
+WATCHED = Monitor.model_validate({"window": {"size_s": 3600, "every_s": 300}})
+
+
+def test_what_is_served_during_a_data_quality_alert_is_not_learned_then_nor_later(place: Place) -> None:
+    place.serve("before", ["a"], time_s=NOW_S - 4000)
+    place.serve("in the window", ["b"], time_s=NOW_S - 3000)
+    place.serve("open", ["c"], time_s=NOW_S + 50)
+    place.label("l", {"a": 1.0, "b": 1.0})
+    place.alert(alarm(from_s=NOW_S - 3600, to_s=NOW_S))
+    done = place.join()
+    assert (done.rows, done.alarmed, done.unusable) == (1, 1, 0)
+    place.alert(alarm(until_s=NOW_S + 100, from_s=NOW_S - 3600, to_s=NOW_S))
+    place.serve("after", ["d"], time_s=NOW_S + 101)
+    place.label("late", {"b": 0.0, "c": 1.0, "d": 0.0}, at_s=NOW_S + DAY_S)
+    for rows, known in ((1, 1), (0, 2)):
+        done = place.join()
+        assert (done.rows, done.known, done.alarmed) == (rows, known, 2)
+    assert place.joined() == {"a": 1.0, "d": 0.0}
+
+
+def test_what_was_joined_before_an_alarm_stays(place: Place) -> None:
+    place.serve("s", ["a"])
+    place.label("l", {"a": 1.0})
+    place.join()
+    place.alert(alarm(at_s=NOW_S + 10))
+    assert place.join().rows == 0
+    assert place.joined() == {"a": 1.0}
+
+
+def test_alarms_of_other_kinds_and_models_leave_nothing_out(place: Place) -> None:
+    place.serve("s", ["a"])
+    place.label("l", {"a": 1.0})
+    place.alert(alarm(kind="drift"))
+    place.alert(replace(alarm("other"), model="toy"))
+    place.join()
+    assert place.joined() == {"a": 1.0}
+
+
+def test_a_feature_that_was_hashed_does_not_matter_where_no_row_is_learned_from(place: Place) -> None:
+    place.serve("s", ["a"], not_kept=("age",))
+    place.label("l", {"a": 1.0})
+    place.alert(alarm())
+    assert place.join().alarmed == 1
+
+
+@pytest.mark.parametrize(
+    ("alert", "span"),
+    [
+        (alarm(from_s=NOW_S - 1000, to_s=NOW_S), (NOW_S - 1000, inf)),
+        (alarm(from_s=NOW_S - 1000, to_s=NOW_S, until_s=NOW_S + 7), (NOW_S - 1000, NOW_S + 7)),
+        # Nobody wrote down in which rows it was seen.
+        (alarm(), (NOW_S - 3600, inf)),
+        # The newest rows showed it at once, and broken ones came ever since the look before.
+        (alarm(from_s=NOW_S - 2, to_s=NOW_S), (NOW_S - 300, inf)),
+        # A feature joined it later, and its rows took the place of the first ones.
+        (alarm(from_s=NOW_S + 800, to_s=NOW_S + 900), (NOW_S - 3600, inf)),
+    ],
+)
+def test_an_alarm_reaches_back_to_the_first_row_that_may_be_broken(
+    alert: AlertRecord, span: tuple[float, float]
+) -> None:
+    assert alarm_spans([alarm(kind="drift"), alert], WATCHED) == (span,)
+
+
+def test_looks_that_had_to_agree_reach_back_by_as_many(place: Place) -> None:
+    monitor = Monitor.model_validate(WATCHED.model_dump() | {"quality": {"persist": [3, 3]}})
+    ((from_s, _),) = alarm_spans([alarm(from_s=NOW_S - 2)], monitor)
+    assert from_s == NOW_S - 900
+
+
 def test_a_feature_that_was_hashed_is_refused_by_its_name(place: Place) -> None:
     place.serve("s", ["a"], not_kept=("age",))
     place.label("l", {"a": 1.0})
@@ -251,7 +340,7 @@ def test_killed_between_joining_and_ingesting_nothing_is_lost_or_twice(ray_clust
     place.ingest()
     place.serve("s1", ["a", "b"])
     place.label("l1", {"a": 1.0, "b": 0.0})
-    join_records(place.spec, place.workspace, progress=place.told.append)
+    place.join_on_ray()
     place.serve("s2", ["c"], time_s=NOW_S + 100)
     place.label("l2", {"c": 1.0}, at_s=NOW_S + 200)
     place.join()  # files are written, and the process ends before it says up to when it has read
@@ -259,6 +348,30 @@ def test_killed_between_joining_and_ingesting_nothing_is_lost_or_twice(ray_clust
     assert version is not None
     assert version.added_rows == 3
     assert place.joined() == {"a": 1.0, "b": 0.0, "c": 1.0}
+
+
+@pytest.mark.slow
+def test_what_an_alarm_left_out_is_told_and_comes_into_no_later_version(ray_cluster: str, place: Place) -> None:
+    assert ray_cluster
+    write(place.raw, "1.parquet", table_of(200))
+    place.ingest()
+    place.alert(alarm(from_s=NOW_S - 600, to_s=NOW_S))
+    place.serve("broken", [f"b{i}" for i in range(5)], time_s=NOW_S + 10)
+    place.label("l1", {f"b{i}": 1.0 for i in range(5)}, at_s=NOW_S + 20)
+    assert place.add() is None
+    assert place.told[-1].endswith("0 could not be used, 5 were served during a data_quality alert")
+    place.alert(alarm(from_s=NOW_S - 600, to_s=NOW_S, until_s=NOW_S + 30))
+    place.serve("repaired", ["r"], time_s=NOW_S + 40)
+    place.label("l2", {"r": 1.0}, at_s=NOW_S + 50)
+    version = place.add()
+    assert version is not None
+    assert version.added_rows == 1
+    # Long after the mark has gone on, a corrected label brings back none of them.
+    place.label("l3", {"b0": 0.0, "r": 0.0}, at_s=NOW_S + 2 * DAY_S)
+    assert place.add() is None
+    assert place.joined() == {"r": 1.0}
+    (source,) = [s for s in version.sources if joined_rows.records_behind(place.lake, s.uri)]
+    assert len(joined_rows.records_behind(place.lake, source.uri)["served"]) == 1
 
 
 @pytest.mark.slow
@@ -271,7 +384,7 @@ def test_many_labels_are_taken_group_by_group_with_the_newest_first(
     place.serve("s", ids)
     for number in range(3):
         place.label(f"l{number}", dict.fromkeys(ids, float(number == 2)), at_s=NOW_S + 10 * number)
-    done = join_records(place.spec, place.workspace, progress=place.told.append)
+    done = place.join_on_ray()
     assert (done.rows, done.known) == (7, 14)
     assert set(place.joined().values()) == {1.0}
 

@@ -1,6 +1,7 @@
 """Every kind of cause, from the moment it holds to its one job: real store, real records, a clock of the test's."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,15 +11,25 @@ import pyarrow as pa
 import pytest
 
 from mlops_ray.control.label_counts import RecordCounts
-from mlops_ray.control.ledger import OUTCOME, begin_manual, end_manual, note_on_trigger, raise_code
+from mlops_ray.control.ledger import (
+    FORCED,
+    OUTCOME,
+    WARNINGS,
+    begin_manual,
+    end_manual,
+    note_on_trigger,
+    raise_code,
+    warnings_on,
+)
 from mlops_ray.control.loop_breaker import pause_loop, resume_loop
+from mlops_ray.control.manual_retraining import refuse_by_hand
 from mlops_ray.control.operations import register
 from mlops_ray.control.retraining import Retraining, submission_id_of
 from mlops_ray.errors import ConflictError, NotFoundError
 from mlops_ray.lake import Lake
 from mlops_ray.records import LABELS, RecordLog
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import AlertRecord, Event, Stage, Store, TriggerRecord
+from mlops_ray.store import AlertRecord, Change, Event, Stage, Store, TriggerRecord
 from tests.control.fused import FusedJobs, FusedStore, Killed
 from tests.control.world import World, put_version, toy_spec, version
 
@@ -283,18 +294,128 @@ def test_new_code_retrains_where_the_spec_asks_and_once(scene: Callable[..., Sce
 
 def test_a_persons_retraining_is_in_the_ledger_and_a_key_starts_nothing_twice(scene: Callable[..., Scene]) -> None:
     here = scene()
-    trigger, new = begin_manual(here.store, "toy", key="k", submission_id="driver-01", by="ada", now_s=here.now_s)
+    trigger, new = begin_manual(here.store, here.spec, key="k", submission_id="driver-01", by="ada", now_s=here.now_s)
     assert new
     with pytest.raises(ConflictError, match="toy-manual-k"):
-        begin_manual(here.store, "toy", key="other", submission_id="driver-01", by="ada", now_s=here.now_s)
+        begin_manual(here.store, here.spec, key="other", submission_id="driver-01", by="ada", now_s=here.now_s)
     end_manual(here.store, trigger.id, "succeeded", "gates PASS", now_s=here.now_s)
-    again, new = begin_manual(here.store, "toy", key="k", submission_id="driver-02", by="bob", now_s=here.now_s)
+    again, new = begin_manual(here.store, here.spec, key="k", submission_id="driver-02", by="bob", now_s=here.now_s)
     assert (new, again.state, again.reason) == (False, "succeeded", "gates PASS")
+
+
+def by_hand(here: Scene, key: str = "k", *, force: bool = False) -> TriggerRecord:
+    """What a person's command writes before it trains."""
+    trigger, new = begin_manual(
+        here.store, here.spec, key=key, submission_id="driver-01", by="ada", now_s=here.now_s, force=force
+    )
+    assert new
+    return trigger
+
+
+def test_a_person_is_refused_beside_a_rollout_before_anything_begins(scene: Callable[..., Scene]) -> None:
+    here = scene()
+    put_version(here.store, version(2))
+    here.world.deploy(2)
+    with pytest.raises(ConflictError, match="'toy' cannot be retrained now: a rollout is under way"):
+        by_hand(here, force=True)
+    with pytest.raises(ConflictError, match="a rollout is under way"):
+        refuse_by_hand(here.store, "toy", key=None, actor="ada", now_s=here.now_s)
+    assert here.store.triggers("toy") == []
+
+
+def test_a_person_is_warned_of_what_would_hold_the_loop_and_goes_on(scene: Callable[..., Scene]) -> None:
+    here = scene(guards={**GUARDS, "max_per_day": 1})
+    done = by_hand(here, "first")
+    assert (warnings_on(done), done.evidence[FORCED]) == ((), False)
+    end_manual(here.store, done.id, "succeeded", "gates PASS", now_s=here.now_s)
+    here.world.now_s += 10
+    pause_loop(here.store, "toy", by="bob", reason="a migration", now_s=here.now_s)
+    here.alert("o", "operational")
+    refuse_by_hand(here.store, "toy", key=None, actor="ada", now_s=here.now_s)
+    told = {hold.guard: hold.reason for hold in warnings_on(by_hand(here, "second"))}
+    assert told == {
+        "paused": "paused by bob: a migration",
+        "operational": "operational alert o is open: operational in it",
+        "per_day": "1 retrainings in 24 hours, retrain.guards.max_per_day allows 1",
+        "cooldown": "cooldown of 100 s, 90 s are left",
+    }
+    # The ledger and the audit chain keep what it went past.
+    assert {hold.guard for hold in warnings_on(here.store.trigger("toy-manual-second"))} == set(told)
+    (event,) = here.store.events(subject="toy-manual-second", kind="trigger.submitted")
+    assert [(w["guard"], w["reason"]) for w in event.payload[WARNINGS]] == list(told.items())
+    assert event.payload[FORCED] is False
+
+
+def test_a_person_is_warned_of_the_breaker_and_the_budget(scene: Callable[..., Scene]) -> None:
+    here = scene(guards={**GUARDS, "max_rejected": 1, "max_device_hours_per_day": 0.5})
+    done = by_hand(here, "first")
+    training = {"ended_s": here.now_s, "costs": {"cpu_s": 3600.0, "gpu_s": 0.0}}
+    put_version(here.store, version(2, verdict="FAIL", training=training))
+    note_on_trigger(here.store, done.id, actor="ada", now_s=here.now_s, version=2)
+    end_manual(here.store, done.id, "succeeded", "gates FAIL", now_s=here.now_s)
+    here.world.now_s += 200
+    assert [hold.guard for hold in warnings_on(by_hand(here, "second"))] == ["breaker", "device_hours"]
+
+
+def test_on_broken_data_a_person_has_to_force_it_and_the_audit_chain_says_so(scene: Callable[..., Scene]) -> None:
+    here = scene()
+    here.alert("q", "data_quality", "tenure", "plan")
+    wanted = r"data_quality alert q is open \(tenure, plan\): .*; repair it, or give --force"
+    with pytest.raises(ConflictError, match=wanted):
+        by_hand(here)
+    with pytest.raises(ConflictError, match=wanted):
+        refuse_by_hand(here.store, "toy", key=None, actor="ada", now_s=here.now_s)
+    assert here.store.triggers("toy") == []
+    refuse_by_hand(here.store, "toy", key=None, actor="ada", now_s=here.now_s, force=True)
+    trigger = by_hand(here, force=True)
+    assert [hold.guard for hold in warnings_on(trigger)] == ["data_quality"]
+    (event,) = here.store.events(subject=trigger.id, kind="trigger.submitted")
+    assert event.payload[FORCED] is True
+    assert here.store.trigger(trigger.id).evidence[FORCED] is True
+    assert here.store.verify().verified
+
+
+def test_to_force_what_needs_no_force_is_not_told_as_forced(scene: Callable[..., Scene]) -> None:
+    assert by_hand(scene(), force=True).evidence[FORCED] is False
+
+
+def test_a_key_that_was_given_before_is_answered_whatever_the_guards_say(scene: Callable[..., Scene]) -> None:
+    here = scene()
+    first = by_hand(here)
+    here.alert("q", "data_quality", "tenure")
+    again = begin_manual(here.store, here.spec, key="k", submission_id="driver-02", by="bob", now_s=here.now_s)
+    assert again == (first, False)
+    refuse_by_hand(here.store, "toy", key="k", actor="bob", now_s=here.now_s)
+
+
+def test_an_alert_that_comes_between_look_and_writing_is_not_overlooked(scene: Callable[..., Scene]) -> None:
+    here = scene()
+
+    class Busy(Store):
+        """Somebody is a moment quicker, once."""
+
+        raised = False
+
+        @contextmanager
+        def change(self, event: Event) -> Iterator[Change]:
+            if event.kind == "trigger.submitted" and not self.raised:
+                self.raised = True
+                here.alert("o", "operational")
+            with super().change(event) as change:
+                yield change
+
+    busy = Busy(here.store.url)
+    trigger, new = begin_manual(busy, here.spec, key="k", submission_id="driver-01", by="ada", now_s=here.now_s)
+    busy.close()
+    assert new
+    assert [hold.guard for hold in warnings_on(trigger)] == ["operational"]
+    (event,) = here.store.events(subject=trigger.id, kind="trigger.submitted")
+    assert [w["guard"] for w in event.payload[WARNINGS]] == ["operational"]
 
 
 def test_a_persons_process_that_dies_is_found_gone(scene: Callable[..., Scene]) -> None:
     here = scene()
-    begin_manual(here.store, "toy", key="k", submission_id="driver-01", by="ada", now_s=here.now_s)
+    begin_manual(here.store, here.spec, key="k", submission_id="driver-01", by="ada", now_s=here.now_s)
     here.jobs.end("driver-01", "running")
     here.tick()
     assert here.only().state == "submitted"

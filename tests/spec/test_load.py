@@ -131,3 +131,10 @@ def test_the_schema_takes_a_good_spec_and_refuses_bad_ones() -> None:
 def test_the_schema_takes_the_short_form_of_a_feature() -> None:
     validator = jsonschema.Draft202012Validator(json.loads(json_schema()))
     validator.validate(yaml.safe_load("{name: m, data: {source: s, label: y, features: {x: float}}}"))
+
+
+def test_the_key_on_is_read_as_it_is_written_and_the_value_off_is_false() -> None:
+    text = "name: m\ndata: {source: /r, label: y, features: {a: float}}\nretrain: {golden: mlops.golden@v1}\n"
+    spec = parse_spec(text + "gates:\n  - metric: auc\n    min: 0.7\n    on: golden\nmonitor: {enabled: off}\n")
+    assert spec.gates[0].on == "golden"
+    assert not spec.monitor.enabled

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.spec.samples import changed, refusal
+from mlops_ray.spec import ModelSpec
+from tests.spec.samples import changed, content, refusal
 
 TOP = "alerting, alerts, approval, data, fairness, gates, monitor, name, retrain, rollout, serve, train"
 DATA = "checks, classes, csv, events, features, format, label, source, sql, table, timestamp, unit"
@@ -175,6 +176,8 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
         ("monitor.thresholds", {"persist": [3, 2]}, ["monitor.thresholds", "1 <= k <= m", "(3, 2)"]),
         ("monitor.window", {"size_s": 1, "every_s": 2}, ["monitor.window", "every_s (2)", "size_s (1)"]),
         ("monitor.features", ["age"], ["monitor.features", "'age'", "data.features"]),
+        ("monitor.labels.decay.metric", "rmse", ["monitor.labels.decay.metric", "'rmse'", "'binary'", "auc, log_loss"]),
+        ("retrain.golden", "g.parquet", ["retrain.golden", "add a gate with `on: golden`", "{metric: auc,"]),
     ],
 )
 def test_values_that_do_not_fit_each_other_are_named(path: str, value: Any, parts: list[str]) -> None:
@@ -197,6 +200,20 @@ def test_decay_as_a_trigger_needs_its_definition() -> None:
     (line,) = refusal(changed("monitor.labels", {}))
     assert "retrain.triggers" in line
     assert "monitor.labels.decay" in line
+
+
+def test_a_golden_set_with_a_gate_on_it_is_taken() -> None:
+    gates = {"gates": [{"metric": "auc", "min": 0.7}, {"metric": "auc", "min": 0.8, "on": "golden"}]}
+    spec = ModelSpec.model_validate(content() | gates | {"retrain": {"golden": "mlops.golden@v1"}})
+    assert spec.retrain.golden == "mlops.golden@v1"
+
+
+def test_decay_in_a_metric_of_the_task_is_taken() -> None:
+    sections: dict[str, Any] = {"train": {"task": "regression", "metric": "rmse", "mode": "min"}, "gates": []}
+    sections["monitor"] = {"labels": {"decay": {"metric": "rmse", "max_drop": 0.5}}}
+    decay = ModelSpec.model_validate(content() | sections).monitor.labels.decay
+    assert decay is not None
+    assert decay.metric == "rmse"
 
 
 def test_all_mistakes_are_listed() -> None:

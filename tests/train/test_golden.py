@@ -1,7 +1,6 @@
 """The golden set: read in the types of the table, seen by no trial, gated besides the holdout."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +21,8 @@ Y = np.repeat([0.0, 1.0], 200)
 GOOD, BAD = 0.2 + 0.6 * Y, 0.8 - 0.6 * Y
 
 
-def golden_spec(where: Path, **sections: Any) -> ModelSpec:
-    return spec_of(retrain={"golden": str(where)}, **sections)
+def golden_spec(where: Path) -> ModelSpec:
+    return spec_of(retrain={"golden": str(where)}, gates=[{"metric": "auc", "min": 0.6, "on": "golden"}])
 
 
 def written(folder: Path, table: pa.Table) -> Path:
@@ -60,6 +59,7 @@ def test_a_gate_on_a_golden_set_that_is_not_named_is_refused() -> None:
 def test_its_path_is_relative_to_the_spec(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(
         "name: m\ndata: {source: raw, label: y, features: {a: float}}\nretrain: {golden: golden.parquet}\n"
+        "gates: [{metric: auc, min: 0.7, on: golden}]\n"
     )
     assert load_spec(tmp_path / "m.yaml").retrain.golden == str(tmp_path / "golden.parquet")
 
