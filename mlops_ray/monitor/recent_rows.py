@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,12 +36,11 @@ class RecentRows:
         """Take in served requests, of which those count that this version answered as champion."""
         if not records.num_rows or "features" not in records.column_names:
             return
-        places = np.flatnonzero(self._own(records))
-        times = records["time_s"].to_numpy()[places]
-        places = places[np.argsort(times, kind="stable")][-self._most :]
+        own = self._watched.own(records)
+        places = np.argsort(own["time_s"].to_numpy(), kind="stable")[-self._most :]
         if not len(places):
             return
-        self._tables.append(self._seen(records.take(pa.array(places)), self._hidden | not_kept(records.schema)))
+        self._tables.append(self._seen(own.take(pa.array(places)), self._hidden | not_kept(records.schema)))
         spare = len(self) - self._most
         while spare > 0:
             first = self._tables.popleft()
@@ -61,13 +59,6 @@ class RecentRows:
             self._tables = deque([table])  # many small ones are slow
         table = table.filter(pc.field("time_s") >= since_s).sort_by([("time_s", "descending")])
         return SampleRows(table, self._values(table), classes, most)
-
-    def _own(self, records: pa.Table) -> Any:
-        """The same rows as a replica's profile holds."""
-        ours = pc.equal(records["version"], self._watched.version)
-        for name, wanted in (("role", "champion"), ("assigned", "champion"), ("status", 200)):
-            ours = pc.and_(ours, pc.equal(records[name], wanted))
-        return pc.fill_null(ours, False).to_numpy()
 
     def _seen(self, own: pa.Table, hidden: Collection[str]) -> pa.Table:
         features = pa.Table.from_struct_array(own["features"].combine_chunks())

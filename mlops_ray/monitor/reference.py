@@ -42,18 +42,22 @@ class Watched:
         width = len(self.signature.columns()) + 1
         if not served.num_rows:
             return np.empty((0, width)), np.empty(0)
-        own = served.filter(
-            (pc.field("version") == self.version)
-            & (pc.field("role") == "champion")
-            & (pc.field("assigned") == "champion")
-            & (pc.field("status") == 200)
-        )
+        own = self.own(served)
         if not own.num_rows:
             return np.empty((0, width)), np.empty(0)
         features: Any = own["features"].combine_chunks()
         table = pa.Table.from_struct_array(features)
         matrix = np.column_stack((self.numbers(table), own["score"].to_numpy()))
         return matrix, own["time_s"].to_numpy()
+
+    def own(self, served: pa.Table) -> pa.Table:
+        """The rows this version answered as champion."""
+        return served.filter(
+            (pc.field("version") == self.version)
+            & (pc.field("role") == "champion")
+            & (pc.field("assigned") == "champion")
+            & (pc.field("status") == 200)
+        )
 
     def columns_of(self, features: Sequence[str]) -> list[str]:
         """What the reference calls these features: of a picture, all that is watched of it."""

@@ -1,5 +1,6 @@
 """A canary goes on and ends right whatever is killed, and users see nothing of a canary that is broken."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -122,6 +123,21 @@ def _assert_a_killed_replica_is_not_missed(toy: Toy) -> None:
 def _complete(toy: Toy) -> list[int]:
     pids = _champion_pids(toy)
     return pids if len(pids) == toy.replicas else []
+
+
+def test_a_killed_replica_loses_no_records_but_those_it_had_not_handed_over(toy: Toy) -> None:
+    with toy.traffic(rate_per_s=100) as driver:
+        until(lambda: driver.snapshot().answered > 300, "some traffic", timeout_s=60)
+        earlier = {answer.request_id for answer in driver.drain_answers()}
+        time.sleep(10 * toy.spec.monitor.flush_s)
+        kill(_champion_pids(toy)[0])
+        until(lambda: _complete(toy), "a replica in place of the killed one", timeout_s=60)
+        time.sleep(10 * toy.spec.monitor.flush_s)
+        later = {answer.request_id for answer in driver.drain_answers()}
+    known = set(RecordLog(Lake(toy.workspace.lake), toy.name).served(0.0)["request_id"].to_pylist())
+    assert len(earlier) > 300
+    assert earlier <= known
+    assert later & known, "the others go on"
 
 
 def test_a_canary_ends_right_when_one_of_the_champions_replicas_is_killed(toy: Toy) -> None:
