@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from mlops_ray.control.guards import started_s
+from mlops_ray.control.guards import ALERT, started_s
 from mlops_ray.control.window_table import version_number
 from mlops_ray.spec import Cause, ModelSpec
 from mlops_ray.store import AlertRecord, ModelVersionRecord, Stage, TriggerRecord
@@ -25,7 +25,7 @@ __all__ = [
     "trained_up_to",
 ]
 
-ALERT, DATASET, SCHEDULED_S = "alert", "dataset", "scheduled_s"
+DATASET, SCHEDULED_S = "dataset", "scheduled_s"
 """Keys in a trigger's evidence."""
 _ALERT_CAUSES = tuple(cause for cause in get_args(Cause) if cause not in ("new_data", "code"))
 _ACTIONS: Mapping[str, str] = {
@@ -98,8 +98,7 @@ def causes(spec: ModelSpec, seen: Seen) -> list[CauseFound]:
     other causes need a champion: before the first one there is nothing to train again.
     """
     champion = seen.champion
-    current = (None,) if champion is None else (None, champion.version)
-    alerts = (alert for alert in seen.alerts if champion is None or alert.version in current)
+    alerts = [a for a in seen.alerts if champion is None or a.version in (None, champion.version)]
     found = [_of_alert(alert) for alert in alerts if _retrains(alert, spec)]
     if champion is not None:
         found += [

@@ -1,6 +1,5 @@
 """Whether rows that lie in files are like those a version was trained on: the judgement of served traffic, offline."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from mlops_ray.drift import DriftReport, Profile, QualityProblem, ReferenceProfi
 from mlops_ray.errors import MlopsRayError, SourceError, SpecError
 from mlops_ray.lake import Lake
 from mlops_ray.monitor.offline_drift import offline_reference, profile_of
-from mlops_ray.monitor.reference import Watched, load_watched
+from mlops_ray.monitor.reference import load_watched
 from mlops_ray.monitor.yardstick import PREDICTION
 from mlops_ray.spec import Workspace
 from mlops_ray.store import Store
@@ -85,7 +84,7 @@ def check_drift(store: Store, workspace: Workspace, model: str, data: str, *, ve
     rows = _rows(data, workspace)
     reference = offline_reference(watched.reference, rows)
     profile = _profile(reference, rows, data)
-    wanted = _features(watched, monitor.features)
+    wanted = watched.columns_of(monitor.features)
     problems = check_quality(reference, profile, monitor.quality, features=wanted) if monitor.quality.enabled else ()
     broken = frozenset(problem.feature for problem in problems)
     report = judge(
@@ -97,12 +96,6 @@ def check_drift(store: Store, workspace: Workspace, model: str, data: str, *, ve
         broken=broken | {PREDICTION} if broken else broken,
     )
     return DriftCheck(model, record.version, data, report, problems)
-
-
-def _features(watched: Watched, wanted: Sequence[str] | None) -> list[str]:
-    if wanted is not None:
-        return watched.columns_of(wanted)
-    return [feature.name for feature in watched.reference.features if feature.name != PREDICTION]
 
 
 def _profile(reference: ReferenceProfile, rows: ray.data.Dataset, data: str) -> Profile:
@@ -121,22 +114,12 @@ def _rows(data: str, workspace: Workspace) -> ray.data.Dataset:
             table, wanted = split_reference(data)
             return read_version(workspace, DatasetTable.named(table, workspace).resolve(wanted))
         try:
-            folder, name = _split(data.rstrip("/"))
-            lake = Lake(folder)
-            rows = ray.data.read_parquet(f"{lake.root}/{name}".rstrip("/"), filesystem=lake.filesystem)
+            place = Lake(data)
+            rows = ray.data.read_parquet(place.root, filesystem=place.filesystem)
             rows.schema()
         except (MlopsRayError, RayError, pa.ArrowException, OSError, ValueError) as error:
             raise SourceError(f"{data}: expected Parquet that can be read, found: {_first_line(error)}") from None
         return rows
-
-
-def _split(data: str) -> tuple[str, str]:
-    """A folder or prefix, and a name in it."""
-    scheme, separator, path = data.rpartition("://")
-    folder, slash, name = path.rpartition("/")
-    if separator:
-        return (f"{scheme}://{folder}", name) if slash else (data, "")
-    return folder or slash or ".", name
 
 
 def _first_line(error: BaseException) -> str:

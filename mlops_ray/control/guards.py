@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from mlops_ray.control.outcomes_in_a_row import rejected_in_a_row
 from mlops_ray.spec import Guards
-from mlops_ray.store import AlertRecord, LoopRecord, ModelVersionRecord, TriggerRecord
+from mlops_ray.store import AlertRecord, LoopRecord, ModelVersionRecord, Stage, TriggerRecord
 
 __all__ = [
+    "ALERT",
     "DAY_S",
     "STARTED_S",
     "Hold",
@@ -20,6 +21,8 @@ __all__ = [
     "superseded_by",
 ]
 
+ALERT = "alert"
+"""Key in a trigger's evidence: the alert that it follows."""
 DAY_S = 86_400.0
 STARTED_S = "started_s"
 """Key in a trigger's evidence: when its job was started."""
@@ -94,10 +97,20 @@ def remarks(trigger: TriggerRecord, situation: Situation, guards: Guards, *, now
 
 
 def _judged(trigger: TriggerRecord, situation: Situation, guards: Guards, now_s: float) -> Iterator[Hold]:
+    yield from _of_another(trigger, situation)
     yield from _alerts(situation)
     yield from _pace(situation, guards, now_s)
     yield from _budget(situation, guards, now_s)
     yield from _new_data(trigger, situation.new, guards)
+
+
+def _of_another(trigger: TriggerRecord, situation: Situation) -> Iterator[Hold]:
+    """What was seen of another version than the champion starts nothing: who watches may be a moment late to resolve
+    the alert, or that version becomes champion again."""
+    champion = next((v.version for v in situation.versions if v.stage is Stage.CHAMPION), None)
+    followed = next((a for a in situation.alerts if a.id == trigger.evidence.get(ALERT)), None)
+    if followed is not None and champion is not None and followed.version not in (None, champion):
+        yield Hold("champion", f"alert {followed.id} is about v{followed.version}, and v{champion} is champion now")
 
 
 def _people(situation: Situation, guards: Guards) -> Iterator[Hold]:

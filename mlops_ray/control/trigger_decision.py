@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import replace
 
 from mlops_ray.control.causes import ALERT, DATASET, newer_cause, trained_up_to
-from mlops_ray.control.guards import STARTED_S, Hold, NewData, Situation, holds, superseded_by
+from mlops_ray.control.guards import STARTED_S, NewData, Situation, holds, superseded_by
 from mlops_ray.control.window_table import version_number
 from mlops_ray.spec import ModelSpec
-from mlops_ray.store import Change, Stage, Store, TriggerRecord
+from mlops_ray.store import Change, Store, TriggerRecord
 
 __all__ = ["backoff_s", "decided", "situation_of", "submission_id_of"]
 
@@ -22,7 +22,7 @@ def decided(
     refusal = _refusal(reads, spec, trigger, situation)
     if refusal is not None:
         return replace(trigger, state="refused", guard="", reason=refusal, updated_s=now_s)
-    found = (*_of_another(reads, trigger, situation), *holds(trigger, situation, spec.retrain.guards, now_s=now_s))
+    found = holds(trigger, situation, spec.retrain.guards, now_s=now_s)
     if found:
         if trigger.guard == found[0].guard:
             return None
@@ -80,13 +80,3 @@ def _refusal(reads: Store | Change, spec: ModelSpec, trigger: TriggerRecord, sit
         return f"retraining {newer.id} was started since"
     later = newer_cause(trigger, situation.others)
     return f"{later.id} came after it" if later is not None else None
-
-
-def _of_another(reads: Store | Change, trigger: TriggerRecord, situation: Situation) -> tuple[Hold, ...]:
-    """What was seen of another version than the champion starts nothing; who watches may be a moment late to resolve
-    the alert, or that version becomes champion again."""
-    alert = trigger.evidence.get(ALERT)
-    champion = next((v.version for v in situation.versions if v.stage is Stage.CHAMPION), None)
-    if alert is None or champion is None or (version := reads.alert(alert).version) in (None, champion):
-        return ()
-    return (Hold("champion", f"alert {alert} is about v{version}, and v{champion} is champion now"),)

@@ -24,7 +24,6 @@ __all__ = ["UnseenValues"]
 
 _LG_ITEMS = 6  # up to 48 values are counted exactly
 _LG_REGISTERS = 10  # a standard error of about 3 %
-_LONGEST = 64  # characters of a value that are kept
 _FEATURES = 200
 
 
@@ -36,7 +35,7 @@ class _Sketches:
     distinct: Any = field(default_factory=lambda: hll_sketch(_LG_REGISTERS, tgt_hll_type.HLL_8))
 
     def note(self, value: str, count: int) -> None:
-        text = value[:_LONGEST].encode("utf-8", "replace").decode()
+        text = value[: UnseenValues.longest].encode("utf-8", "replace").decode()
         self.frequent.update(text, count)
         self.distinct.update("=" + text)  # an empty text would be left out
 
@@ -49,7 +48,9 @@ class _Sketches:
 
 
 class UnseenValues:
-    """By feature; values are cut after 64 characters, and no more than 200 features are kept."""
+    """By feature; values are cut after `longest` characters, and no more than 200 features are kept."""
+
+    longest = 64
 
     def __init__(self) -> None:
         self._features: dict[str, _Sketches] = {}

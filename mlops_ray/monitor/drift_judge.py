@@ -73,7 +73,7 @@ class DriftJudge:
     def judge(self, panes: Panes, now_s: float) -> None:
         """Judge the newest window, and raise or resolve alerts."""
         monitor = self._spec.monitor
-        features = self._features()
+        features = self._watched.columns_of(monitor.features)
         self._judge_quality(panes, now_s, features)
         broken = self._quality.broken(panes, now_s)
         window = panes.window(now_s)
@@ -108,12 +108,6 @@ class DriftJudge:
             "unseen": self._unknown.to_json(),
             "multivariate": self._together.to_json() if self._together is not None else None,
         }
-
-    def _features(self) -> list[str]:
-        wanted = self._spec.monitor.features
-        if wanted is not None:
-            return self._watched.columns_of(wanted)
-        return [feature.name for feature in self._watched.reference.features if feature.name != PREDICTION]
 
     def _judge_quality(self, panes: Panes, now_s: float, features: list[str]) -> None:
         profile, size_s, problems = self._quality.judge(panes, now_s, features)

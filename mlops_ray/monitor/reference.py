@@ -15,6 +15,7 @@ from mlops_ray.evaluation import HoldoutFacts
 from mlops_ray.lake import Lake
 from mlops_ray.model import Probe, Signature, encode
 from mlops_ray.model.probe import PROBE_FILE
+from mlops_ray.monitor.yardstick import PREDICTION
 from mlops_ray.store import ModelVersionRecord
 
 __all__ = ["Watched", "load_watched"]
@@ -59,8 +60,10 @@ class Watched:
             & (pc.field("status") == 200)
         )
 
-    def columns_of(self, features: Sequence[str]) -> list[str]:
-        """What the reference calls these features: of a picture, all that is watched of it."""
+    def columns_of(self, features: Sequence[str] | None) -> list[str]:
+        """What the reference calls these features, None for all: of a picture, all that is watched of it."""
+        if features is None:
+            return [feature.name for feature in self.reference.features if feature.name != PREDICTION]
         image = self.signature.image
         if image is None or image.name not in features:
             return list(features)

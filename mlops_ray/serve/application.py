@@ -21,6 +21,7 @@ from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.deployment_options import deployment_options
 from mlops_ray.serve.front_door import FrontDoor
 from mlops_ray.serve.grpc_service import GrpcMethods, ModelService, ServerService
+from mlops_ray.serve.handover import Handover
 from mlops_ray.serve.health import check_predicting
 from mlops_ray.serve.hop_channel import HopChannel
 from mlops_ray.serve.hop_entrance import hop_path, new_hop_token
@@ -30,7 +31,6 @@ from mlops_ray.serve.messages import Question, Reply
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
 from mlops_ray.serve.packed_version import PackedVersion
-from mlops_ray.serve.recorder import Handover
 from mlops_ray.serve.remote_version import RemoteVersion
 from mlops_ray.serve.replica_environment import replica_environment
 from mlops_ray.serve.server_app import App, ServerApp

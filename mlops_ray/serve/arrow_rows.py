@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from mlops_ray.drift import UnseenValues
 from mlops_ray.errors import RequestError, SchemaError
 from mlops_ray.model import InputColumn, Signature, encode
 from mlops_ray.serve.picture_rows import picture_rows
@@ -24,7 +25,6 @@ from mlops_ray.spec import Task
 __all__ = ["ARROW_STREAM", "arrow_rows", "arrow_stream"]
 
 ARROW_STREAM = b"application/vnd.apache.arrow.stream"
-_NONE = np.zeros(0, dtype=bool)
 _BYTES_A_VALUE = 8  # of the matrix
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2  # values of MessageHeader in the format's Message.fbs
 _EXPECTED = {
@@ -180,11 +180,13 @@ def _matrix(signature: Signature, table: pa.Table) -> NDArray[np.float64]:
 
 
 def _unseen(signature: Signature, table: pa.Table, matrix: NDArray[np.float64]) -> Iterator[tuple[str, dict[str, int]]]:
+    """Categories that the signature does not know, by feature; of very many the most frequent ones."""
     for place, column in enumerate(signature.inputs):
-        other = matrix[:, place] == len(column.categories) if column.type == "category" else _NONE
-        if other.any():
+        other = matrix[:, place] == len(column.categories)
+        if column.type == "category" and other.any():
             values = pc.cast(table[column.name], pa.large_string()).filter(pa.array(other))
-            counts = pa.Table.from_struct_array(pc.value_counts(values))
+            cut = pc.utf8_slice_codeunits(values, 0, UnseenValues.longest)
+            counts = pa.Table.from_struct_array(pc.value_counts(cut))
             most = counts.take(pc.select_k_unstable(counts, MOST, sort_keys=[("counts", "descending")]))
             yield column.name, {item["values"]: item["counts"] for item in most.to_pylist()}
 

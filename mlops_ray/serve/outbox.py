@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from mlops_ray.errors import RequestError
 from mlops_ray.serve.captured import Captured
+from mlops_ray.serve.handover import Handover
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.pairing import with_paired_scores
-from mlops_ray.serve.recorder import Handover, Recorder, Served, Traffic
+from mlops_ray.serve.recorder import Recorder, Served, Traffic
 
 __all__ = ["Companion", "Mailbox", "Outbox"]
 

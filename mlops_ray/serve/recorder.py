@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -15,17 +14,19 @@ from mlops_ray.model import Signature
 from mlops_ray.records import served_schema
 from mlops_ray.serve.captured import Captured
 from mlops_ray.serve.class_scores import class_columns, condensed
+from mlops_ray.serve.handover import Handover
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.seen_pictures import SeenPictures
 from mlops_ray.serve.unseen_counts import Unseen, sketches_of
 from mlops_ray.spec import Capture
 
-__all__ = ["Handover", "Recorder", "Served", "Traffic"]
+__all__ = ["Recorder", "Served", "Traffic"]
 
 _HOUR_S = 3600
 _BULK_ROOM = 0.5
 _AT_ONCE = 512  # requests
 _AT_ONCE_NUMBERS = 64 * 1024
+_UNSEEN = 20_000  # values between two hand-overs
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
@@ -82,23 +83,6 @@ class Served(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, matrix=self.matrix[:, :0].copy(), to_pair=False)
 
 
-@dataclass(frozen=True)
-class Handover:
-    """A batch on its way to the drift actor; `name` makes a repeated delivery recognisable."""
-
-    name: str
-    time_s: float
-    version: int
-    records: pa.Table
-    profile: bytes
-    unseen: bytes = b""
-    """Sketches of values that are none of the known categories, `UnseenValues.to_bytes`."""
-    dropped: int = 0
-    """Rows for which there was no room since the hand-over before."""
-    dropped_copies: int = 0
-    """Copies of requests that a shadow was not asked for, for the same reason, since then."""
-
-
 class Traffic(Protocol):
     """Whoever counts what is served."""
 
@@ -131,6 +115,7 @@ class Recorder:
         self._served: list[Served] = []
         self._rows = 0
         self._bytes = 0
+        self._unseen = 0
         self._numbers = itertools.count()
         self.dropped_rows = 0
         self.dropped_copies = 0
@@ -146,6 +131,8 @@ class Recorder:
         rows, capacity_bytes = len(served.scores), room * self._capacity_bytes - self._bytes
         if served.seen is not None and not (served.to_pair and served.nbytes <= capacity_bytes / 2):
             served = served.without_pixels()
+        if served.unseen:
+            served = self._bounded(served)
         size = served.matrix.nbytes if served.seen is None and served.scores.ndim == 1 else served.nbytes
         if self._rows + rows > room * self._capacity_rows or size > capacity_bytes:
             self.dropped_rows += rows
@@ -154,6 +141,11 @@ class Recorder:
         self._served.append(served)
         self._rows += rows
         self._bytes += size
+
+    def _bounded(self, served: Served) -> Served:
+        """Without values that nobody knew, once there are enough of them: an id in the place of a category has many."""
+        self._unseen += sum(len(counts) for _, counts in served.unseen)
+        return served if self._unseen <= _UNSEEN else msgspec.structs.replace(served, unseen=())
 
     def __len__(self) -> int:
         """Requests remembered now."""
@@ -165,7 +157,8 @@ class Recorder:
 
     def take(self) -> list[Served]:
         """Everything remembered so far; the memory is empty afterwards."""
-        taken, self._served, self._rows, self._bytes = self._served, [], 0, 0
+        taken, self._served = self._served, []
+        self._rows = self._bytes = self._unseen = 0
         if self._traffic is not None:
             self._traffic.let_go(taken)
         return taken

@@ -15,10 +15,10 @@ MOST = 200
 
 
 def counted(values: Iterable[tuple[str, str]]) -> Unseen:
-    """(feature, value) of every unknown value of a request, by feature and with their numbers."""
+    """(feature, value) of every unknown value of a request, by feature and with their numbers; long values are cut."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for feature, value in values:
-        counts[feature][value] += 1
+        counts[feature][value[: UnseenValues.longest]] += 1
     return tuple((feature, dict(of_feature.most_common(MOST))) for feature, of_feature in counts.items())
 
 

@@ -42,10 +42,9 @@ def _version(ref: str, workspace: Workspace) -> pa.Table:
 
 
 def _files(where: str) -> pa.Table:
-    folder, _, name = where.rstrip("/").rpartition("/")
     try:
-        lake = Lake(folder or "/")
-        return pads.dataset(f"{lake.root}/{name}", format="parquet", filesystem=lake.filesystem).to_table()
+        place = Lake(where)
+        return pads.dataset(place.root, format="parquet", filesystem=place.filesystem).to_table()
     except (MlopsRayError, pa.ArrowException, OSError) as error:
         raise ValidationError(f"retrain.golden {where}: expected Parquet that can be read, found: {error}") from None
 

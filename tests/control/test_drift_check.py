@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_ray.control.drift_check import DriftCheck, _split, check_drift
+from mlops_ray.control.drift_check import DriftCheck, check_drift
 from mlops_ray.errors import NotFoundError, SchemaError, SourceError
 from mlops_ray.spec import Workspace
 from mlops_ray.verdict import Verdict
@@ -46,6 +46,7 @@ def test_rows_like_those_of_the_training_pass(watch: Watch, tmp_path: Path) -> N
     assert "toy v1: " in found.text()
     one = check(watch, str(tmp_path / "rows" / "1.parquet"))
     assert one.report.rows == 500
+    assert check(watch, f"file://{tmp_path}/rows").report.rows == 1500
 
 
 def test_a_feature_that_drifted_fails_by_its_name(watch: Watch, tmp_path: Path) -> None:
@@ -68,18 +69,6 @@ def test_infinite_values_are_broken_as_they_are_in_traffic(watch: Watch, tmp_pat
     found = check(watch, str(tmp_path / "x.parquet"))
     assert [(problem.feature, problem.breakage) for problem in found.problems] == [("a", "infinite")]
     assert found.report.drifted == (), "answers are not judged where a column is broken"
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"), [("/x.parquet", ("/", "x.parquet")), ("x", (".", "x")), ("a@b/x", ("a@b", "x"))]
-)
-def test_paths(data: str, expected: tuple[str, str]) -> None:
-    assert _split(data) == expected
-
-
-def test_prefixes() -> None:
-    assert _split("s3://bucket") == ("s3://bucket", "")
-    assert _split("s3://bucket/x.parquet") == ("s3://bucket", "x.parquet")
 
 
 def test_too_few_rows_say_nothing(watch: Watch, tmp_path: Path) -> None:

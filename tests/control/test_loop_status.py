@@ -13,7 +13,7 @@ from mlops_ray.control.memory_jobs import MemoryJobs
 from mlops_ray.control.operations import register
 from mlops_ray.control.retraining import Retraining
 from mlops_ray.errors import NotFoundError
-from mlops_ray.store import AlertRecord, Event
+from mlops_ray.store import AlertRecord, Event, Stage
 from tests.cli.command import mlops_ray
 from tests.control.world import World, toy_spec
 
@@ -68,6 +68,15 @@ def test_every_part_of_the_loop_is_told(seen: World) -> None:
     }
     assert content["breaker"] == {"open": False, "rejected": [], "max_rejected": 3}
     assert content["lease"] is None
+
+
+def test_a_cause_of_the_champion_before_is_told_to_wait(seen: World) -> None:
+    with seen.store.change(Event("rollout.completed", "r", {}, "test", seen.now_s)) as change:
+        change.set_stage("toy", 1, Stage.RETIRED)
+        change.set_stage("toy", 2, Stage.CHAMPION)
+    (pending,) = status(seen)["pending"]
+    assert [hold["guard"] for hold in pending["holds"]] == ["champion", "data_quality"]
+    assert pending["holds"][0]["reason"] == "alert a is about v1, and v2 is champion now"
 
 
 def test_the_text_names_the_column_that_blocks(seen: World) -> None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from mlops_ray.errors import AsleepError
 from mlops_ray.serve import FrontDoor, Versions
+from mlops_ray.serve.handover import Handover
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
-from mlops_ray.serve.recorder import Handover, Served
+from mlops_ray.serve.recorder import Served
 from mlops_ray.store import RouteRecord
 from tests.serve.asgi_client import Reply, post
 from tests.serve.samples import MODEL, record, route

@@ -7,10 +7,11 @@ import pytest
 
 from mlops_ray.errors import RequestError
 from mlops_ray.serve import Versions
+from mlops_ray.serve.handover import Handover
 from mlops_ray.serve.loaded import LoadedModel
 from mlops_ray.serve.model_app import Label
 from mlops_ray.serve.outbox import Outbox
-from mlops_ray.serve.recorder import Handover, Served
+from mlops_ray.serve.recorder import Served
 from tests.serve.samples import Register, lightgbm_model, python_model, run
 
 

@@ -83,6 +83,24 @@ def test_those_that_the_champion_answered_go_with_the_records(champion: LoadedMo
     assert recorder.handovers(recorder.take())[0].unseen == b""
 
 
+def test_long_values_are_cut_wherever_they_come_from() -> None:
+    long: list[str | None] = ["x" * 4000, "x" * 3000]
+    plain = DECODERS.rows.decode(json.dumps({"records": [record(plan=plan) for plan in long]}).encode())
+    body = ArrowBody(stream(long), unit=None, max_matrix_bytes=2**20)
+    assert plain.unseen == body.rows(DECODERS).unseen == (("plan", {"x" * UnseenValues.longest: 2}),)
+
+
+def test_the_memory_of_a_replica_is_bounded_until_the_next_handover(champion: LoadedModel) -> None:
+    recorder = Recorder("replica")
+    many = (("plan", {f"v{i}": 1 for i in range(MOST)}),)
+    for batch in range(2):
+        for number in range(150):
+            recorder.add(served(champion, f"{batch}-{number}", [[1.5, 3, 1, 2]], unseen=many))
+        kept = recorder.take()
+        assert len(kept) == 150, "the requests are recorded all the same"
+        assert sum(bool(one.unseen) for one in kept) == 100
+
+
 @pytest.mark.parametrize("policy", ["hash", "drop"])
 def test_nothing_goes_of_what_the_records_do_not_keep(champion: LoadedModel, policy: str) -> None:
     captured = Captured(Capture.model_validate({"fields": {"plan": policy}}), "m")
