@@ -1,7 +1,8 @@
 """What drifted or broke, as findings that say it in words and bring pictures."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from mlops_ray.drift import DomainCheck, DriftReport, FeatureDrift, Profile, QualityProblem, ReferenceProfile, histogram
@@ -26,8 +27,13 @@ class Seen:
     profile: Profile
     from_s: float
     to_s: float
-    recent: SampleRows | None = None
-    """Of the newest rows; None where people must see none."""
+    newest: Callable[[], SampleRows] | None = None
+    """Gives the newest rows, where people may see some; most judgements find nothing to show."""
+
+    @cached_property
+    def recent(self) -> SampleRows | None:
+        """The newest rows."""
+        return None if self.newest is None else self.newest()
 
     def evidence(self, features: Sequence[str], weights: Sequence[Floats]) -> dict[str, Any]:
         """Rows, time, the shares of the first features in the reference and the window, and the rows of most weight."""
@@ -74,13 +80,15 @@ def drift_finding(
     """Features that drifted, those first that the model relies on; or all of them together, where none did alone."""
     features = [f for f in report.features if f.name != PREDICTION]
     drifted = sorted((f for f in features if f.name in raised), key=_weight)
+    if not drifted and together is None:
+        return None
     names = tuple(f.name for f in drifted)
     evidence = seen.evidence(names, seen.grown(names))
     evidence |= {"features": [_numbers(f) for f in drifted], "thresholds": _limits(thresholds)}
     if together is not None:
         evidence["multivariate"] = together.to_json()
-    if not drifted:
-        return _together(seen, evidence, together)
+        if not drifted:
+            return _together(seen, evidence, together)
     shown = ", ".join(_described(f) for f in drifted[:_NAMED])
     more = f" and {len(drifted) - _NAMED} more" if len(drifted) > _NAMED else ""
     share = sum(f.importance or 0.0 for f in drifted)
@@ -102,9 +110,7 @@ def prediction_finding(seen: Seen, report: DriftReport, raised: Collection[str])
     return Finding("prediction_drift", "warning", seen.version, message, (PREDICTION,), evidence)
 
 
-def _together(seen: Seen, evidence: dict[str, Any], check: DomainCheck | None) -> Finding | None:
-    if check is None:
-        return None
+def _together(seen: Seen, evidence: dict[str, Any], check: DomainCheck) -> Finding:
     message = (
         f"rows of {seen.model} v{seen.version} are told from those of the training (area under the curve "
         f"{check.auc:.2f}), though no feature drifted by itself: they go together in another way"

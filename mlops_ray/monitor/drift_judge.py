@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -151,8 +152,8 @@ class DriftJudge:
     def _seen(self, profile: Any, now_s: float, size_s: float) -> Seen:
         model, version = self._spec.name, self._watched.version
         most, since_s = self._spec.alerting.samples, now_s - self._spec.monitor.window.size_s
-        recent = self._recent.rows(since_s, most) if most else None
-        return Seen(model, version, self._watched.reference, profile, now_s - size_s, now_s, recent)
+        newest = partial(self._recent.rows, since_s, most) if most else None
+        return Seen(model, version, self._watched.reference, profile, now_s - size_s, now_s, newest)
 
     def _open_on(self, kind: FindingKind) -> tuple[str, ...]:
         alert = self._book.open_alert(kind, self._watched.version)
